@@ -1,0 +1,255 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the repositories hold, read from ``pgbackrest info --output=json``. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+
+# Status codes of ``info`` (stanza and repository level); exit status 0 accompanies all of them.
+OK = 0
+MISSING_STANZA = (1, 3)
+NO_BACKUP = 2
+MIXED = 4
+
+_HINTS = {
+    1: "Create the stanza with the module pgops.pgbackrest.stanza.",
+    2: "Take a backup with the module pgops.pgbackrest.backup.",
+    3: "Create the stanza with the module pgops.pgbackrest.stanza.",
+    5: "The repositories hold different clusters. Check the paths of the repositories and the stanza's name.",
+    99: "Check that the repository can be reached, its permissions and its passphrase.",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A cluster the stanza has known: ``id`` counts up with each stanza-upgrade; ``version`` is such as ``15``."""
+
+    id: int
+    repo_key: int
+    system_id: int
+    version: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """First and last archived WAL segment of one cluster in one repository; None when there is none."""
+
+    repo_key: int
+    database_id: int
+    id: str
+    wal_min: str | None
+    wal_max: str | None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository with its own status; ``status_code`` 0 is good."""
+
+    key: int
+    status_code: int
+    status_message: str
+    cipher: str
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup set. Times are epoch seconds, sizes bytes.
+
+    ``repo_size`` is None with block incremental, which does not know it; ``error`` is None when it is unknown.
+    """
+
+    label: str
+    type: str
+    prior: str | None
+    repo_key: int
+    database_id: int
+    start: int
+    stop: int
+    lsn_start: str | None
+    lsn_stop: str | None
+    wal_start: str | None
+    wal_stop: str | None
+    size: int
+    delta: int
+    repo_size: int | None
+    repo_delta: int | None
+    error: bool | None
+    annotations: dict[str, str] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """The backup as module result, with readable times and the duration in seconds."""
+        readable = {"start_time": iso_time(self.start), "stop_time": iso_time(self.stop)}
+        return {**asdict(self), **readable, "duration": self.stop - self.start}
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """One stanza over all its repositories. ``running`` is ``{"command", "percent", "done", "total"}`` or None."""
+
+    name: str
+    status_code: int
+    status_message: str
+    repositories: list[Repository]
+    databases: list[Database]
+    archives: list[Archive]
+    backups: list[Backup]
+    running: dict[str, t.Any] | None
+
+    def missing_in(self) -> list[Repository]:
+        """Repositories without this stanza."""
+        return [repository for repository in self.repositories if repository.status_code in MISSING_STANZA]
+
+    def current_database(self, repo_key: int) -> Database | None:
+        """The cluster that this repository takes backups of now: the highest id."""
+        found = [database for database in self.databases if database.repo_key == repo_key]
+        return max(found, key=lambda database: database.id) if found else None
+
+    def usable_backups(self, repo_key: int | None = None) -> list[Backup]:
+        """Backups without page checksum errors, oldest first, of all repositories or of one."""
+        return [
+            backup for backup in self.backups if not backup.error and (repo_key is None or backup.repo_key == repo_key)
+        ]
+
+    def problems(self) -> list[str]:
+        """Sentences that say what is wrong; [] for a healthy stanza."""
+        result = [
+            f"Repository {repository.key}: {' '.join(repository.status_message.split())}."
+            f" {_HINTS.get(repository.status_code, '')}".rstrip()
+            for repository in self.repositories
+            if repository.status_code != OK
+        ]
+        if not self.repositories and self.status_code != OK:
+            result.append(f"{self.status_message}. {_HINTS.get(self.status_code, '')}".rstrip())
+        damaged = [backup.label for backup in self.backups if backup.error]
+        if damaged:
+            result.append(
+                f"Backups with page checksum errors: {', '.join(damaged)}. Look for damaged tables with pg_amcheck, "
+                "then take a new full backup."
+            )
+        return result
+
+    def windows(self) -> list[dict[str, t.Any]]:
+        """Per repository, from when on the current cluster can be recovered, and the last WAL segment it has.
+
+        The earliest moment is the end of the oldest usable backup: a target before it cannot be reached. The time of
+        the last commit is not known from here, only the segment it may be in.
+        """
+        return [window for window in (self._window(repository.key) for repository in self.repositories) if window]
+
+    def _window(self, repo_key: int) -> dict[str, t.Any] | None:
+        database = self.current_database(repo_key)
+        if database is None:
+            return None
+        backups = [backup for backup in self.usable_backups(repo_key) if backup.database_id == database.id]
+        if not backups:
+            return None
+        oldest = min(backups, key=lambda backup: backup.stop)
+        archives = [a for a in self.archives if a.repo_key == repo_key and a.database_id == database.id]
+        return {
+            "repo_key": repo_key,
+            "earliest": oldest.stop,
+            "earliest_time": iso_time(oldest.stop),
+            "earliest_lsn": oldest.lsn_stop,
+            "earliest_backup": oldest.label,
+            "latest_backup": max(backups, key=lambda backup: backup.stop).label,
+            "latest_wal": archives[0].wal_max if archives else None,
+        }
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """The stanza as module result."""
+        problems = self.problems()
+        return {
+            "name": self.name,
+            "healthy": not problems and self.status_code == OK,
+            "status": {"code": self.status_code, "message": self.status_message},
+            "problems": problems,
+            "repositories": [asdict(repository) for repository in self.repositories],
+            "databases": [asdict(database) for database in self.databases],
+            "archives": [asdict(archive) for archive in self.archives],
+            "backups": [backup.to_dict() for backup in self.backups],
+            "windows": self.windows(),
+            "running": self.running,
+        }
+
+
+def iso_time(epoch: int) -> str:
+    """Time in UTC with its offset.
+
+    >>> iso_time(0)
+    '1970-01-01 00:00:00+00:00'
+    """
+    return str(datetime.fromtimestamp(epoch, timezone.utc))
+
+
+def parse_info(data: t.Sequence[t.Mapping[str, t.Any]]) -> list[Stanza]:
+    """Stanzas in the answer of ``info --output=json``."""
+    return [_stanza(element) for element in data]
+
+
+def find_stanza(stanzas: t.Iterable[Stanza], name: str) -> Stanza | None:
+    """The stanza of this name."""
+    return next((stanza for stanza in stanzas if stanza.name == name), None)
+
+
+def newest_backup(backups: t.Iterable[Backup]) -> Backup | None:
+    """The backup that ended last."""
+    return max(backups, key=lambda backup: (backup.stop, backup.label), default=None)
+
+
+def _stanza(element: t.Mapping[str, t.Any]) -> Stanza:
+    return Stanza(
+        name=element["name"],
+        status_code=element["status"]["code"],
+        status_message=element["status"]["message"],
+        repositories=[
+            Repository(repo["key"], repo["status"]["code"], repo["status"]["message"], repo["cipher"])
+            for repo in element.get("repo", [])
+        ],
+        databases=[Database(db["id"], db["repo-key"], db["system-id"], db["version"]) for db in element.get("db", [])],
+        archives=[
+            Archive(a["database"]["repo-key"], a["database"]["id"], a["id"], a["min"], a["max"])
+            for a in element.get("archive", [])
+        ],
+        backups=[_backup(backup) for backup in element.get("backup", [])],
+        running=_running(element["status"].get("lock", {})),
+    )
+
+
+def _backup(data: t.Mapping[str, t.Any]) -> Backup:
+    info, lsn = data["info"], data.get("lsn") or {}
+    return Backup(
+        label=data["label"],
+        type=data["type"],
+        prior=data["prior"],
+        repo_key=data["database"]["repo-key"],
+        database_id=data["database"]["id"],
+        start=data["timestamp"]["start"],
+        stop=data["timestamp"]["stop"],
+        lsn_start=lsn.get("start"),
+        lsn_stop=lsn.get("stop"),
+        wal_start=data["archive"]["start"],
+        wal_stop=data["archive"]["stop"],
+        size=info["size"],
+        delta=info["delta"],
+        repo_size=info["repository"].get("size"),
+        repo_delta=info["repository"].get("delta"),
+        error=data.get("error"),
+        annotations=dict(data.get("annotation") or {}),
+        references=list(data.get("reference") or []),
+    )
+
+
+def _running(lock: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+    for command in ("backup", "restore"):
+        state = lock.get(command) or {}
+        if state.get("held"):
+            done, total = state.get("size-cplt"), state.get("size")
+            percent = round(100 * done / total, 1) if done is not None and total else None
+            return {"command": command, "percent": percent, "done": done, "total": total}
+    return None

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SQL on PostgreSQL through psycopg2. Private to the collection."""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+
+from ansible.module_utils.basic import missing_required_lib
+
+try:
+    import psycopg2
+    import psycopg2.extras
+
+    PSYCOPG2_ERROR = None
+except ImportError:
+    PSYCOPG2_ERROR = traceback.format_exc()
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+LOGIN_ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "login_host": {"type": "str"},
+    "login_port": {"type": "int", "default": 5432},
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str", "default": "postgres"},
+}
+_CONNECT_TIMEOUT = 10  # seconds
+
+
+class DatabaseError(Exception):
+    """PostgreSQL refused a connection or a statement; the text says what, where and what to do next."""
+
+
+def connect(module: AnsibleModule) -> t.Any:
+    """A psycopg2 connection in autocommit mode, made from the module's ``login_*`` options. Raises DatabaseError."""
+    if PSYCOPG2_ERROR:
+        module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
+    params = module.params
+    wanted = {
+        "host": params["login_host"],
+        "port": params["login_port"],
+        "user": params["login_user"],
+        "password": params["login_password"],
+        "dbname": params["login_db"],
+    }
+    given = {key: value for key, value in wanted.items() if value is not None}
+    try:
+        connection = psycopg2.connect(connect_timeout=_CONNECT_TIMEOUT, application_name="pgops.pgbackrest", **given)
+    except psycopg2.OperationalError as error:
+        where = f"{params['login_host'] or 'the default socket'}, port {params['login_port']}"
+        raise DatabaseError(
+            f"PostgreSQL cannot be reached on {where}: {_one_line(error)}. Check that it runs, and the options "
+            "login_host (host or socket directory), login_port and login_user."
+        ) from None
+    connection.autocommit = True
+    return connection
+
+
+def query(connection: t.Any, sql: str, args: t.Sequence[t.Any] | None = None) -> list[dict[str, t.Any]]:
+    """Rows of a statement as dictionaries; [] when it returns none. Raises DatabaseError."""
+    try:
+        with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+            cursor.execute(sql, args)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+    except psycopg2.Error as error:
+        raise DatabaseError(f"PostgreSQL refused «{sql}»: {_one_line(error)}.") from None
+
+
+def settings(connection: t.Any, names: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
+    """Rows of ``pg_settings`` by name: setting, pending_restart, source, sourcefile, context."""
+    sql = "SELECT name, setting, pending_restart, source, sourcefile, context FROM pg_settings WHERE name = ANY(%s)"
+    return {row["name"]: row for row in query(connection, sql, [list(names)])}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
