@@ -19,7 +19,8 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ._config_file import effective, read_files
+from ._config_file import effective, files, read_files
+from ._repository import readable_reason
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -82,6 +83,8 @@ ERROR_NAMES = {
 # What the user does next, for the failures that automation meets most.
 _NEXT_STEPS = {
     27: "Check that PostgreSQL runs and that pg1-path, pg1-port and pg1-socket-path in the configuration point to it.",
+    28: "The stanza was made for another cluster or another version of PostgreSQL. Compare with the module "
+    "pgops.pgbackrest.stanza, which upgrades it after an upgrade of PostgreSQL and refuses anything else.",
     38: "Stop PostgreSQL on this data directory first.",
     39: "Install the same pgBackRest version on every host of the stanza.",
     41: "Run the task as the user who owns the files (become_user) and check their permissions.",
@@ -92,13 +95,18 @@ _NEXT_STEPS = {
     46: "Install a pgBackRest that knows this PostgreSQL version.",
     47: "Create the directory or let the user of this task write to its parent (become_user).",
     49: "Check that the host is up, its port is open and its pgBackRest service runs.",
+    51: "Check that pg1-path and the stanza's name belong together; after an upgrade of PostgreSQL use the module "
+    "pgops.pgbackrest.stanza.",
     56: "Check that PostgreSQL runs and accepts connections of this user on the port and socket in the configuration.",
+    58: "Check that pg1-path, pg1-port and pg1-socket-path in the configuration belong to the same cluster.",
     62: "Somebody stopped pgBackRest on purpose. When that reason is gone run: pgbackrest --stanza=STANZA start",
+    63: "Somebody or something terminated it (SIGTERM, SIGINT or SIGHUP). Run the task again.",
     68: "Let PostgreSQL archive to this stanza with the module pgops.pgbackrest.archiving.",
     72: "Run the command on the repository host.",
     82: "Look for the reason of the archive_command's failure in PostgreSQL's log.",
     87: "Switch archiving on with the module pgops.pgbackrest.archiving and restart PostgreSQL.",
     95: "Check repo1-cipher-type and repo1-cipher-pass: the repository was made with another passphrase or with none.",
+    105: "The other side refuses this host or these credentials. Check certificates, keys and tls-server-auth there.",
     103: "The repository belongs to another cluster or version. Check pg1-path and the stanza name; after an upgrade of "
     "PostgreSQL use the module pgops.pgbackrest.stanza.",
 }
@@ -111,7 +119,9 @@ _MESSAGE = re.compile(
 _LOG_OPTIONS: dict[str, t.Any] = {"log_level_console": "off", "log_level_stderr": "warn"}
 _LONG_LOG_OPTIONS: dict[str, t.Any] = {"log_level_console": "detail", "log_level_stderr": "off"}
 _LOCALE = {"LANGUAGE": "C", "LC_ALL": "C"}
-_RETRY_WAIT = 3  # seconds; a lock of a killed process is gone after about one
+_RETRY_WAIT = 3  # seconds before the first repetition; a lock of a killed process is gone after about one
+_LONGEST_RETRY_WAIT = 60
+_DEFAULT_LOCK_PATH = "/tmp/pgbackrest"
 
 
 @dataclass(frozen=True)
@@ -204,7 +214,7 @@ def parse_messages(text: str) -> list[Message]:
     Understands the short form of standard error and the long form with time and process of the console.
     """
     result: list[Message] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines(): a wrong passphrase fills messages with arbitrary characters
         match = _MESSAGE.match(line)
         if match:
             code = int(match.group("code")) if match.group("code") else None
@@ -255,16 +265,17 @@ def error_from(
     """The exception for a command that ended with ``rc``."""
     errors = [message for message in messages if message.level in ("ERROR", "ASSERT")]
     if not errors:
-        text = output.strip().splitlines()[-1:] or ["it printed nothing"]
-        return PgBackRestError(f"pgBackRest gave no error message ({text[0]})", rc, None, command)
+        last = output.strip().splitlines()[-1:] or ["it printed nothing"]
+        return PgBackRestError(f"pgBackRest gave no error message ({last[0]})", rc, None, command)
     # The last error is the reason; a first one may be a detail of a worker process, told as part of it.
     error = errors[-1]
-    text = error.text.rstrip(":")
-    if error.code == 27:  # "no database found": why is only told by the warning before it
+    text = readable_reason(error.text) or error.text.rstrip(":")
+    if error.code in (27, 56):  # "no database found": why is only told by the warning before it
         text = ": ".join(
             [text, *(m.text for m in messages if m.level == "WARN" and m.text.startswith("unable to check"))]
         )
-    return PgBackRestError(text, error.code or rc, error.hint, command, _next_step(error, stanza))
+    hint = None if readable_reason(error.text) else error.hint  # it would talk of stanza-create
+    return PgBackRestError(text, error.code or rc, hint, command, _next_step(error, stanza))
 
 
 def _next_step(error: Message, stanza: str | None) -> str | None:
@@ -272,6 +283,10 @@ def _next_step(error: Message, stanza: str | None) -> str | None:
         if "temporarily unavailable" in error.text.lower():
             return "Another pgBackRest process works on this stanza. Wait until it ends, or let the task retry."
         return "Run the task as the user who owns the lock directory (become_user)."
+    if readable_reason(error.text):
+        return _NEXT_STEPS[95]
+    if error.code == 37 and "option: repo" in error.text:
+        return "Say in the option repo which repository is meant."
     if error.code == 37 and "stanza" in (error.hint or ""):
         return f"Configure stanza {stanza} (pg1-path) with the module pgops.pgbackrest.config, or correct its name."
     if error.code == 55 and ("archive.info" in error.text or "backup.info" in error.text):
@@ -347,9 +362,46 @@ class PgBackRest:
         """Version as numbers, such as ``(2, 55, 1)``."""
         return parse_version(self.version_text)
 
+    def settings(self, command: str | None) -> dict[str, list[str]]:
+        """What configuration files and environment say for a command; defaults are not in it."""
+        raw = read_files(self._module.params.get("config"), self._module.params.get("config_path"))
+        return {**effective(raw, self._stanza, command), **_environment_settings(os.environ)}
+
     def setting(self, option: str, command: str) -> list[str]:
-        """Values that the configuration files give an option for a command, such as ``pg1-path``; [] when none."""
-        return self._settings(command).get(option, [])
+        """Values that the configuration gives an option for a command, such as ``pg1-path``; [] when none."""
+        return self.settings(command).get(option, [])
+
+    def require_stanza(self, command: str) -> None:
+        """Raise unless the configuration names the data directory of the stanza, as most commands need.
+
+        pgBackRest says so too (error 037), but not in check mode, where the command does not run.
+        """
+        if any(re.match(r"pg\d+-path$", option) for option in self.settings(command)):
+            return
+        self._require_configuration(command)
+        raise PgBackRestError(
+            f"Stanza {self._stanza} is not in the configuration: no section [{self._stanza}] with pg1-path",
+            37,
+            command=command,
+            next_step=f"Configure stanza {self._stanza} (pg1-path) with the module pgops.pgbackrest.config, "
+            "or correct its name.",
+        )
+
+    def stop_file(self) -> str | None:
+        """The file that keeps pgBackRest from working on this stanza on this host; None without it.
+
+        Internal to pgBackRest, but no command tells (pgbackrest#2046).
+        """
+        directory = self.setting("lock-path", "stop") or [_DEFAULT_LOCK_PATH]
+        candidates = [os.path.join(directory[0], f"{name}.stop") for name in (self._stanza, "all")]
+        return next((path for path in candidates if os.path.exists(path)), None)
+
+    def refuse_stopped(self, command: str) -> None:
+        """Raise when a stop file stands in the way, where the command itself would not say so, or only much later."""
+        path = self.stop_file()
+        if path:
+            error = Message("ERROR", 62, f"the stop file {path} exists")
+            raise PgBackRestError(error.text, 62, command=command, next_step=_next_step(error, self._stanza))
 
     def run(
         self,
@@ -403,7 +455,8 @@ class PgBackRest:
         stanza = self._stanza is not None
         output = self.run("info", {"output": "json", **options}, stanza=stanza)
         try:
-            return t.cast("list[dict[str, t.Any]]", json.loads(strip_messages(output.stdout)))
+            # Not strict: messages inside may hold control characters of a repository with another passphrase.
+            return t.cast("list[dict[str, t.Any]]", json.loads(strip_messages(output.stdout), strict=False))
         except ValueError:
             raise PgBackRestError(f"pgbackrest info did not print JSON but: {output.stdout[:200]!r}") from None
 
@@ -415,19 +468,33 @@ class PgBackRest:
         """
         if os.geteuid() != 0:
             return
-        for option in ("pg1-path", "repo1-path"):
-            for path in self.setting(option, command):
-                if os.path.exists(path) and os.stat(path).st_uid != 0:
-                    owner = _user_name(os.stat(path).st_uid)
-                    raise PgBackRestError(
-                        f"This task runs as root, but {path} belongs to {owner}",
-                        command=command,
-                        next_step=f"Add become: true and become_user: {owner} to the task.",
-                    )
+        for path in local_paths(self.settings(command)):
+            if os.path.exists(path) and os.stat(path).st_uid != 0:
+                owner = _user_name(os.stat(path).st_uid)
+                raise PgBackRestError(
+                    f"This task runs as root, but {path} belongs to {owner}",
+                    command=command,
+                    next_step=f"Add become: true and become_user: {owner} to the task.",
+                )
 
-    def _settings(self, command: str) -> dict[str, list[str]]:
-        raw = read_files(self._module.params.get("config"), self._module.params.get("config_path"))
-        return effective(raw, self._stanza, command)
+    def _require_configuration(self, command: str) -> None:
+        config, config_path = self._module.params.get("config"), self._module.params.get("config_path")
+        found = files(config, config_path)
+        if not found:
+            raise PgBackRestError(
+                f"There is no configuration file {config or os.path.join(config_path or '/etc/pgbackrest', '*.conf')}",
+                55,
+                command=command,
+                next_step="Write it with the module pgops.pgbackrest.config, or correct the option config.",
+            )
+        closed = [path for path in found if not os.access(path, os.R_OK)]
+        if closed:
+            raise PgBackRestError(
+                f"{_user_name(os.geteuid())} may not read the configuration file {closed[0]}",
+                41,
+                command=command,
+                next_step=f"Run the task as {_user_name(os.stat(closed[0]).st_uid)} (become_user).",
+            )
 
     def _argv(
         self, command: str, options: t.Mapping[str, t.Any], arguments: t.Sequence[str], stanza: bool
@@ -442,14 +509,13 @@ class PgBackRest:
     def _execute(self, argv: t.Sequence[str]) -> tuple[int, str, str]:
         return t.cast(
             "tuple[int, str, str]",
-            self._module.run_command(
-                list(argv), environ_update=_LOCALE, expand_user_and_vars=False, errors="surrogate_or_replace"
-            ),
+            self._module.run_command(list(argv), environ_update=_LOCALE, expand_user_and_vars=False, errors="replace"),
         )
 
     def _checked(self, command: str, attempt: t.Callable[[], Output], ok: t.Collection[int], retries: int) -> Output:
         if command not in ("help", "version"):
             self.refuse_foreign_root(command)
+        wait = _RETRY_WAIT
         while True:
             output = attempt()
             if output.rc in ok:
@@ -458,7 +524,36 @@ class PgBackRest:
             if retries <= 0 or not is_retryable(error):
                 raise error
             retries -= 1
-            time.sleep(_RETRY_WAIT)
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_WAIT)
+
+
+def local_paths(settings: t.Mapping[str, list[str]]) -> list[str]:
+    """Data directories and repositories on this host among the settings of a command.
+
+    >>> local_paths({"pg1-path": ["/a"], "pg2-path": ["/b"], "pg2-host": ["h"], "repo1-path": ["/"], "repo1-type": ["s3"]})
+    ['/a']
+    """
+    found = []
+    for option, values in settings.items():
+        match = re.match(r"((?:pg|repo)\d+)-path$", option)
+        if match and f"{match.group(1)}-host" not in settings and _is_local(settings.get(f"{match.group(1)}-type")):
+            found.extend(values)
+    return found
+
+
+def _is_local(repository_type: list[str] | None) -> bool:
+    return (repository_type or ["posix"])[0] in ("posix", "cifs")
+
+
+def _environment_settings(environment: t.Mapping[str, str]) -> dict[str, list[str]]:
+    """Options in variables such as ``PGBACKREST_PG1_PATH``; they win over the configuration files."""
+    prefix = "PGBACKREST_"
+    return {
+        name[len(prefix) :].lower().replace("_", "-"): [value]
+        for name, value in environment.items()
+        if name.startswith(prefix)
+    }
 
 
 def _user_name(uid: int) -> str:

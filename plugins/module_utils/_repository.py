@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 
 # Status codes of ``info`` (stanza and repository level); exit status 0 accompanies all of them.
@@ -20,9 +21,24 @@ _HINTS = {
     1: "Create the stanza with the module pgops.pgbackrest.stanza.",
     2: "Take a backup with the module pgops.pgbackrest.backup.",
     3: "Create the stanza with the module pgops.pgbackrest.stanza.",
+    4: "Look at the status of each repository.",
     5: "The repositories hold different clusters. Check the paths of the repositories and the stanza's name.",
+    6: "Look at the labels that the repository holds.",
     99: "Check that the repository can be reached, its permissions and its passphrase.",
 }
+
+
+_PASSPHRASE_HINT = (
+    "Check repo{key}-cipher-type and repo{key}-cipher-pass: "
+    "the repository was made with another passphrase or with none."
+)
+# pgBackRest decrypts with whatever passphrase it was given and then stumbles over the result.
+_GARBLED = re.compile(
+    r"(?P<file>unable to load info file '[^']*')"
+    r".*?(?:key/value found outside of section|missing '=' in key/value|CryptoError|cipher header invalid)",
+    re.DOTALL,
+)
+_RUNNING = re.compile(r"\(?(?P<command>backup|restore)(?:/expire)? running - (?P<percent>[\d.]+)% complete")
 
 
 @dataclass(frozen=True)
@@ -55,12 +71,20 @@ class Repository:
     status_message: str
     cipher: str
 
+    def problem(self) -> str:
+        """Sentences that say what is wrong with a repository whose status is not good, and what to do."""
+        reason = readable_reason(self.status_message)
+        hint = _PASSPHRASE_HINT.format(key=self.key) if reason else _HINTS.get(self.status_code, "")
+        return f"Repository {self.key}: {_sentence(reason or self.status_message, hint)}"
+
 
 @dataclass(frozen=True)
 class Backup:
     """One backup set. Times are epoch seconds, sizes bytes.
 
     ``repo_size`` is None with block incremental, which does not know it; ``error`` is None when it is unknown.
+    ``details`` is there when info was asked for this set alone: ``{"databases": [{name, oid}], "tablespaces": [{name,
+    oid, destination}], "links": [{name, destination}], "damaged_files": [path below the data directory]}``.
     """
 
     label: str
@@ -81,6 +105,7 @@ class Backup:
     error: bool | None
     annotations: dict[str, str] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
+    details: dict[str, t.Any] | None = None
 
     def to_dict(self) -> dict[str, t.Any]:
         """The backup as module result, with readable times and the duration in seconds."""
@@ -118,14 +143,9 @@ class Stanza:
 
     def problems(self) -> list[str]:
         """Sentences that say what is wrong; [] for a healthy stanza."""
-        result = [
-            f"Repository {repository.key}: {' '.join(repository.status_message.split())}."
-            f" {_HINTS.get(repository.status_code, '')}".rstrip()
-            for repository in self.repositories
-            if repository.status_code != OK
-        ]
-        if not self.repositories and self.status_code != OK:
-            result.append(f"{self.status_message}. {_HINTS.get(self.status_code, '')}".rstrip())
+        result = [repository.problem() for repository in self.repositories if repository.status_code != OK]
+        if not result and self.status_code != OK:
+            result.append(_sentence(self.status_message, _HINTS.get(self.status_code, "")))
         damaged = [backup.label for backup in self.backups if backup.error]
         if damaged:
             result.append(
@@ -178,6 +198,17 @@ class Stanza:
         }
 
 
+def readable_reason(message: str) -> str | None:
+    """What a message means that is full of wrongly decrypted bytes; None for all other messages."""
+    match = _GARBLED.search(message)
+    return f"{match.group('file')} with the configured passphrase" if match else None
+
+
+def _sentence(text: str, hint: str) -> str:
+    joined = " ".join(text.split())
+    return f"{joined if joined.endswith(('.', '?', '!')) else joined + '.'} {hint}".rstrip()
+
+
 def iso_time(epoch: int) -> str:
     """Time in UTC with its offset.
 
@@ -195,6 +226,27 @@ def parse_info(data: t.Sequence[t.Mapping[str, t.Any]]) -> list[Stanza]:
 def find_stanza(stanzas: t.Iterable[Stanza], name: str) -> Stanza | None:
     """The stanza of this name."""
     return next((stanza for stanza in stanzas if stanza.name == name), None)
+
+
+def parse_running(text: str) -> dict[str, dict[str, t.Any]]:
+    """Running command and percent by stanza in the text form of ``info``, whose JSON has no sizes before 2.48."""
+    result: dict[str, dict[str, t.Any]] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("stanza: "):
+            name = line[len("stanza: ") :]
+        match = _RUNNING.search(line)
+        if match and name not in result:
+            result[name] = {"command": match.group("command"), "percent": float(match.group("percent"))}
+    return result
+
+
+def with_percent(stanza: Stanza, running: t.Mapping[str, t.Mapping[str, t.Any]]) -> Stanza:
+    """The stanza with the percent that ``parse_running`` found, if it runs and does not know better itself."""
+    found = running.get(stanza.name)
+    if stanza.running is None or stanza.running["percent"] is not None or found is None:
+        return stanza
+    return replace(stanza, running={**stanza.running, **found})
 
 
 def newest_backup(backups: t.Iterable[Backup]) -> Backup | None:
@@ -242,7 +294,17 @@ def _backup(data: t.Mapping[str, t.Any]) -> Backup:
         error=data.get("error"),
         annotations=dict(data.get("annotation") or {}),
         references=list(data.get("reference") or []),
+        details=_details(data) if "database-ref" in data else None,
     )
+
+
+def _details(data: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        "databases": list(data["database-ref"] or []),
+        "tablespaces": list(data.get("tablespace") or []),
+        "links": list(data.get("link") or []),
+        "damaged_files": list(data.get("error-list") or []),
+    }
 
 
 def _running(lock: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
