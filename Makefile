@@ -1,0 +1,73 @@
+# Everything that is run in a checkout. Each target installs what it lacks and says so; `make help` lists them.
+
+# Virtual environments, caches, the built artifact.
+BUILD := $(CURDIR)/.build
+# Other versions of PostgreSQL and pgBackRest. Not in the checkout, because the user postgres must be able to run them.
+TOOLS_DIR ?= $(if $(filter 0,$(shell id -u)),/var/cache,$(HOME)/.cache)/pgops-pgbackrest
+POSTGRESQL_VERSIONS ?= 11 18
+PGBACKREST_SUITES ?= bookworm trixie forky
+TIERS := lint unit integration
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+COLLECTIONS := $(BUILD)/collections
+COLLECTION := $(COLLECTIONS)/ansible_collections/pgops/pgbackrest
+ANSIBLE := $(BUILD)/ansible
+TESTS := $(BUILD)/tests
+PACKAGES := postgresql pgbackrest python3-psycopg2
+PYTEST := PYTHONPATH=$(COLLECTIONS) $(TESTS)/bin/python -m pytest -p no:cacheprovider
+
+export LC_ALL := C.UTF-8
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export PGOPS_TOOLS_DIR := $(TOOLS_DIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-clean test lint unit integration clean packages programs
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: packages $(ANSIBLE)/installed $(COLLECTION) ## Show a point-in-time recovery on a throw-away PostgreSQL
+	@$(ANSIBLE)/bin/ansible-playbook -i localhost, pgops.pgbackrest.demo $(DEMO_ARGS)
+
+demo-clean: $(ANSIBLE)/installed $(COLLECTION) ## Remove what the demo made (Debian packages stay installed)
+	@$(ANSIBLE)/bin/ansible-playbook -i localhost, pgops.pgbackrest.demo -e demo_state=absent $(DEMO_ARGS)
+
+test: ## Run all tiers: lint, unit, integration
+	@failed=0; \
+	for tier in $(TIERS); do \
+	    echo "== $$tier"; \
+	    start=$$(date +%s); \
+	    if $(MAKE) --no-print-directory $$tier; then verdict=passed; else verdict=FAILED; failed=1; fi; \
+	    closing="$$closing$$tier: $$verdict in $$(($$(date +%s) - start)) s\n"; \
+	done; \
+	printf "$$closing"; \
+	exit $$failed
+
+lint: $(TESTS)/installed $(COLLECTION) ## Check the sources, the documentation and the built collection
+	@tests/tools/lint.sh $(BUILD)
+
+unit: $(TESTS)/installed $(COLLECTION) ## Test functions and modules without PostgreSQL or pgBackRest
+	@$(PYTEST) -n auto tests/unit $(PYTEST_ARGS)
+
+integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with real clusters and several versions
+	@$(PYTEST) tests/integration $(PYTEST_ARGS)
+
+clean: ## Remove what these targets built and downloaded (Debian packages stay installed)
+	@tests/tools/fetch_programs.sh remove
+	rm -rf $(BUILD)
+
+packages:
+	@tests/tools/packages.sh $(PACKAGES)
+
+programs:
+	@tests/tools/fetch_programs.sh postgresql $(POSTGRESQL_VERSIONS)
+	@tests/tools/fetch_programs.sh pgbackrest $(PGBACKREST_SUITES)
+
+$(BUILD)/%/installed: tests/requirements/%.txt tests/requirements/ansible.txt
+	@tests/tools/venv.sh $(BUILD)/$* $<
+	@touch $@
+
+$(COLLECTION):
+	@mkdir -p $(dir $@)
+	@ln -sfn $(CURDIR) $@
