@@ -27,6 +27,7 @@ _DEFAULT_PATH = "/etc/pgbackrest"
 _OLD_DEFAULT_FILE = "/etc/pgbackrest.conf"
 _GROUP_KEY = re.compile(r"^(pg|repo|db)(\d*)-(.+)$")
 _NAME_OF_A_SECRET = re.compile(r"pass|secret|token|credential|(^|[-_])key$", re.IGNORECASE)
+_PASSWORD = re.compile(r"password\s*=\s*'?([^'\s]+)", re.IGNORECASE)
 _WHITE = " \t\r\n"
 
 
@@ -122,6 +123,35 @@ def mask(content: str) -> str:
     return "\n".join(_masked(line) for line in content.split("\n"))
 
 
+def secret_values(sections: t.Mapping[str, t.Any]) -> set[str]:
+    """The values that must appear nowhere. Takes any structure, because it serves before anything is validated."""
+    found: set[str] = set()
+    for section, options in sections.items():
+        for key, value in (options if isinstance(options, dict) else {section: options}).items():
+            if secret(str(key)):
+                found.update(_leaves(value))
+    passwords = [match.group(1) for value in found for match in _PASSWORD.finditer(value)]
+    return {value for value in [*found, *passwords] if value}
+
+
+def masked_sections(sections: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The same structure with ``********`` for every secret."""
+    return {
+        section: {key: MASK if secret(str(key)) else value for key, value in options.items()}
+        if isinstance(options, dict)
+        else (MASK if secret(section) else options)
+        for section, options in sections.items()
+    }
+
+
+def _leaves(value: t.Any) -> t.Iterator[str]:
+    if isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
 def _masked(line: str) -> str:
     body = line.strip(_WHITE)
     comment = body.startswith("#")
@@ -159,6 +189,19 @@ def files(config: str | None = None, config_path: str | None = None) -> list[str
         main = _OLD_DEFAULT_FILE
     included = sorted(glob.glob(os.path.join(glob.escape(path), "conf.d", "*.conf")))
     return [name for name in [main, *included] if os.path.exists(name)]
+
+
+def neighbours(path: str) -> list[str]:
+    """The other files that pgBackRest reads together with this one."""
+    directory, name = os.path.split(path)
+    if os.path.basename(directory) == "conf.d":
+        directory = os.path.dirname(directory)
+    elif path == _OLD_DEFAULT_FILE:
+        directory = _DEFAULT_PATH
+    elif name != "pgbackrest.conf":
+        return []
+    main_files = {path, _OLD_DEFAULT_FILE} if name == "pgbackrest.conf" else {path}
+    return [other for other in files(None, directory) if other not in main_files]
 
 
 def read(path: str) -> str:

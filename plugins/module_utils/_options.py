@@ -15,6 +15,8 @@ limits [low, high] or by value of the depend option, in bytes and milliseconds; 
 
 from __future__ import annotations
 
+import typing as t
+
 NEWEST = (2, 60)
 
 COMMAND_SETS = (
@@ -66,7 +68,7 @@ COMMAND_SETS = (
     "server server-ping",
 )
 
-OPTIONS = {
+OPTIONS: dict[str, list[dict[str, t.Any]]] = {
     "allow-root": [{"since": (2, 59), "type": "boolean", "commands": 0}],
     "annotation": [{"type": "hash", "commands": 9}],
     "archive-async": [{"type": "boolean", "commands": 11}],
@@ -86,7 +88,8 @@ OPTIONS = {
     "backup-standby": [{"type": "boolean", "commands": 26}, {"since": (2, 54), "type": "string-id", "allow":
         ["n", "prefer", "y"]}],
     "beta": [{"type": "boolean", "internal": True, "beta": True, "commands": 0}],
-    "buffer-size": [{"type": "size", "commands": 1}],
+    "buffer-size": [{"type": "size", "allow": ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB",
+        "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"], "commands": 1}],
     "checksum-page": [{"type": "boolean", "commands": 25}],
     "checksum-page-error": [{"since": (2, 60), "type": "boolean", "commands": 29}],
     "cipher-pass": [{"type": "string", "section": "command-line", "internal": True}, {"until": (2, 60)}],
@@ -237,7 +240,8 @@ OPTIONS = {
     "repo-gcs-endpoint": [{"type": "string", "group": "repo", "depend": {"option": "repo-gcs-key-type"},
         "commands": 3}],
     "repo-gcs-key": [{"type": "string", "group": "repo", "required": True, "depend": {"option":
-        "repo-gcs-key-type", "values": ["service", "token"]}, "commands": 3}],
+        "repo-gcs-key-type", "values": ["service", "token"]}, "commands": 3}, {"since": (2, 60), "depend":
+        {"option": "repo-gcs-key-type", "values": ["service", "token", "web-id"]}}],
     "repo-gcs-key-type": [{"type": "string-id", "group": "repo", "default": "service", "depend": {"option":
         "repo-type", "values": ["gcs"]}, "allow": ["auto", "service", "token"], "commands": 3}, {"since": (2,
         60), "allow": ["service", "token", "auto", "web-id"]}],

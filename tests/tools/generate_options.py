@@ -62,7 +62,8 @@ def load() -> dict[str, t.Any]:
         catalogue["options"][name] = [span]
     for name, change in observed["changed"].items():
         last = catalogue["options"][name][-1]
-        last["allow_list"] = last["allow_list"] + [{"value": value} for value in change["allow_list_adds"]]
+        last.get("allow_list", []).extend({"value": value} for value in change.get("allow_list_adds", []))
+        last.get("depend", {}).get("values", []).extend(change.get("depend_adds", []))
     _add_what_the_code_checks(catalogue)
     return catalogue
 
@@ -105,7 +106,7 @@ def entry(catalogue: dict[str, t.Any], name: str, span: dict[str, t.Any], with_d
         result["default"] = _plain(span["type"], span["default"])
     if "depend" in span:
         result["depend"] = {key: _plain_all(value) for key, value in span["depend"].items()}
-    if "allow_list" in span and name != "buffer-size":
+    if "allow_list" in span:
         result["allow"] = [item["value"] for item in span["allow_list"]]
     if "allow_range_num" in span:
         result["limits"] = span["allow_range_num"]
@@ -163,8 +164,13 @@ def options_module(catalogue: dict[str, t.Any]) -> str:
             if span.get("commands"):
                 span["commands"] = sets.index(span["commands"])
     newest = version(catalogue["versions"][-1])
-    text = [HEAD.format(doc=OPTIONS_DOC), f"NEWEST = {newest}", "", "COMMAND_SETS = ("]
-    text += [*(_wrapped(json.dumps(commands) + ",", '"\n    " ') for commands in sets), ")", "", "OPTIONS = {"]
+    text = [HEAD.format(doc=OPTIONS_DOC) + "\nimport typing as t\n", f"NEWEST = {newest}", "", "COMMAND_SETS = ("]
+    text += [
+        *(_wrapped(json.dumps(commands) + ",", '"\n    " ') for commands in sets),
+        ")",
+        "",
+        "OPTIONS: dict[str, list[dict[str, t.Any]]] = {",
+    ]
     text += [_wrapped(f"{json.dumps(name)}: {_literal(entries)},", "\n        ") for name, entries in table.items()]
     return "\n".join([*text, "}", ""])
 

@@ -30,6 +30,6 @@ minor=${best%% *}
 python=${best#* }
 
 "$python" -c 'import ensurepip' 2>/dev/null || "$tools/packages.sh" "python3.$minor-venv"
-echo "Installing Python packages for Python 3.$minor below $directory: $(sed -n 's,^\([a-z-]*[a-z]\).*,\1,p' "$requirements" | paste -sd ' ')"
+echo "Installing Python packages for Python 3.$minor below $directory: $(sed -n 's,^\([a-z][a-z-]*\).*,\1,p' "$requirements" | paste -sd ' ')"
 "$python" -m venv --clear "$directory"
 "$directory/bin/python" -m pip install -qq --disable-pip-version-check --requirement "$requirements"

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a configuration file lies: permissions, replacing, removing. Private to the collection."""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+DEFAULT_MODE = "0640"
+
+
+class Refused(Exception):
+    """What was asked for is wrong; ``problems`` are sentences with hints, ``str()`` is all of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        numbered = [f"({number}) {problem}" for number, problem in enumerate(problems, 1)]
+        super().__init__(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {' '.join(numbered)}")
+
+
+def file_mode(path: str, mode: str | int | None) -> int | None:
+    """Permissions that the file will have when ``mode`` is asked for; None when it is not a number (``u=rw``)."""
+    if mode is None:
+        return stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else int(DEFAULT_MODE, 8)
+    try:
+        return mode if isinstance(mode, int) else int(mode, 8)
+    except ValueError:
+        return None
+
+
+def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool) -> None:
+    """Raise Refused when the file cannot stand there or when its secrets could be read by anybody."""
+    directory, name = os.path.split(path)
+    found = []
+    if os.path.isdir(path):
+        found.append(f"{path} is a directory: name the file in it.")
+    elif os.path.exists(path) and not os.access(path, os.R_OK):
+        found.append(f"{path} cannot be read by this user: run the task as its owner or as root (become).")
+    if not os.path.isdir(directory) and not check_mode:
+        found.append(f"The directory {directory} does not exist: create it first, with ansible.builtin.file.")
+    if os.path.basename(directory) == "conf.d" and not name.endswith(".conf"):
+        found.append(f"pgBackRest reads only *.conf in {directory}: let the name {name} end in .conf.")
+    if has_secrets and mode is None:
+        found.append("mode is no number, but the file holds secrets: write it as a number such as '0640'.")
+    elif has_secrets and t.cast(int, mode) & stat.S_IRWXO:
+        found.append(
+            f"The file holds secrets, and mode {mode:04o} lets every user read or change it: set mode: '0640'."
+        )
+    if found:
+        raise Refused(found)
+
+
+def write(module: AnsibleModule, path: str, content: str) -> dict[str, str]:
+    """Replace the file in one step, with its owner and mode kept. A new one is for this user only at first.
+
+    Returns ``backup_file`` when a copy was asked for.
+    """
+    directory = os.path.dirname(path)
+    if not os.access(directory, os.W_OK):
+        raise Refused([f"This user may not write in {directory}: run the task as its owner or as root (become)."])
+    kept = _backup(module, path)
+    candidate = os.path.join(module.tmpdir, "pgbackrest.conf")
+    previous = os.umask(0o077)
+    try:
+        with open(candidate, "w", encoding="utf-8", newline="") as stream:
+            stream.write(content)
+        module.atomic_move(candidate, path, unsafe_writes=module.params["unsafe_writes"])
+    finally:
+        os.umask(previous)
+    return kept
+
+
+def remove(module: AnsibleModule, path: str) -> dict[str, str]:
+    """Remove the file; returns ``backup_file`` when a copy was asked for."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise Refused([f"{path} is a directory: name the file in it."])
+    if not os.access(os.path.dirname(path), os.W_OK):
+        raise Refused([f"This user may not remove {path}: run the task as its owner or as root (become)."])
+    kept = _backup(module, path)
+    os.unlink(path)
+    return kept
+
+
+def _backup(module: AnsibleModule, path: str) -> dict[str, str]:
+    if not module.params["backup"] or not os.path.exists(path):
+        return {}
+    previous = os.umask(0o077)
+    try:
+        return {"backup_file": module.backup_local(path)}
+    finally:
+        os.umask(previous)

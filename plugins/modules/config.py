@@ -1,0 +1,262 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: config
+short_description: Manage a pgBackRest configuration file
+version_added: 0.1.0
+description:
+  - Writes one configuration file of pgBackRest, the main file or one file of C(conf.d), from YAML.
+  - The file is checked before it replaces anything, by what the collection knows about every option of the installed
+    version, and by pgBackRest itself. pgBackRest passes over most mistakes with a warning or in silence;
+    here each of them is a failure, and all are reported at once.
+  - The file is O(options) and nothing else. Lines that somebody added by hand are removed.
+author:
+  - pgops contributors (@pgops)
+extends_documentation_fragment:
+  - ansible.builtin.files
+  - pgops.pgbackrest._attributes
+options:
+  path:
+    description:
+      - The file, such as C(/etc/pgbackrest/pgbackrest.conf) or C(/etc/pgbackrest/conf.d/main.conf).
+      - Its directory must exist. A symbolic link is followed.
+    type: path
+    required: true
+  options:
+    description:
+      - Sections with their options. Required with O(state=present).
+      - A section is V(global), V(global:COMMAND), the name of a stanza, or V(STANZA:COMMAND).
+      - Options have pgBackRest's names as in its configuration reference, with index where it has one, such as
+        C(repo1-path). Deprecated names are refused.
+      - Values are YAML values. A boolean becomes C(y) or C(n). Sizes and times are whole numbers or texts such as
+        V(4GiB) and V(30m). An option that may stand several times takes a list (C(exclude)) or a mapping
+        (C(recovery-option), C(tablespace-map), C(tls-server-auth)). An empty list or mapping writes nothing.
+      - An option that has no effect without another, or that pgBackRest requires with another, is checked with the
+        other files that pgBackRest reads together with this one. So write the main file before the files of C(conf.d).
+        In check mode the other files may not have their new content yet, so a file of C(conf.d) is then checked alone.
+      - A C(#) after a blank is refused in values, except in those of secrets. pgBackRest knows comments only on
+        lines of their own and would take it as part of the value.
+      - Values of secrets are masked in results and in the diff. Secrets are what pgBackRest itself redacts
+        (C(repo1-cipher-pass), C(repo1-s3-key-secret) and others), C(recovery-option) and C(repo1-s3-process-cmd).
+    type: dict
+  state:
+    description: Whether the file shall be there.
+    type: str
+    choices: [absent, present]
+    default: present
+  backup:
+    description: Keep a copy of the file beside it before it is replaced or removed.
+    type: bool
+    default: false
+  mode:
+    description:
+      - Permissions of the file. A new file gets V(0640), an existing one keeps what it has.
+      - A file with secrets must not be readable for others. With secrets write the mode as a number, such as V('0640').
+  executable:
+    description:
+      - Name or path of the pgBackRest program. It must be version 2.45 or newer.
+      - In check mode the program may be missing, because an earlier task has only pretended to install it. The options
+        are then checked for the newest version that the collection knows.
+    type: str
+    default: pgbackrest
+notes:
+  - While pgBackRest checks the file, its content stands in Ansible's temporary directory on the host, readable for
+    this user only. Nothing else is written in check mode.
+"""
+
+EXAMPLES = r"""
+---
+- name: Settings for all stanzas
+  pgops.pgbackrest.config:
+    path: /etc/pgbackrest/pgbackrest.conf
+    owner: postgres
+    group: postgres
+    options:
+      global:
+        repo1-path: /var/lib/pgbackrest
+        repo1-cipher-type: aes-256-cbc
+        repo1-cipher-pass: "{{ vault_repo1_passphrase }}"
+        repo1-retention-full: 2
+        repo1-bundle: true
+        compress-type: zst
+        start-fast: true
+        log-level-file: detail
+      global:archive-push:
+        process-max: 2
+
+- name: One cluster in a file of its own
+  pgops.pgbackrest.config:
+    path: /etc/pgbackrest/conf.d/main.conf
+    owner: postgres
+    group: postgres
+    mode: "0640"
+    backup: true
+    options:
+      main:
+        pg1-path: /var/lib/postgresql/15/main
+        pg1-port: 5432
+        exclude: [pg_stat_tmp, junk]
+        recovery-option:
+          primary_conninfo: "host=db1 user=replicator"
+
+- name: A cluster that is no more
+  pgops.pgbackrest.config:
+    path: /etc/pgbackrest/conf.d/old.conf
+    state: absent
+"""
+
+RETURN = r"""
+path:
+  description: The file. When it is there its owner, group, mode and size are returned beside it.
+  returned: always
+  type: str
+  sample: /etc/pgbackrest/conf.d/main.conf
+stanzas:
+  description: Names of the stanzas that O(options) configures.
+  returned: success
+  type: list
+  elements: str
+  sample: [main]
+pgbackrest_version:
+  description: Version of the program for which the options were checked.
+  returned: O(state=present)
+  type: str
+  sample: "2.55.1"
+backup_file:
+  description: The copy of the file as it was before.
+  returned: O(backup=true) and the file was replaced or removed
+  type: str
+  sample: /etc/pgbackrest/conf.d/main.conf.4711.2026-11-22@20:26:11~
+problems:
+  description: What is wrong with O(options), each a sentence with a hint. Nothing was written.
+  returned: failure because of O(options)
+  type: list
+  elements: str
+  sample: ["[global] repo1-block needs pgBackRest 2.46, this host has 2.45, where it works only as beta (beta: true)."]
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._catalogue import NEWEST, version_text
+from ..module_utils._cli import PgBackRest, PgBackRestError, parse_version
+from ..module_utils._config_file import mask, masked_sections, merge, neighbours, parse, read, render, secret_values
+from ..module_utils._config_place import DEFAULT_MODE, Refused, check_place, file_mode, remove, write
+from ..module_utils._config_program import verdict
+from ..module_utils._config_rules import problems, warnings
+
+
+def installed(module: AnsibleModule) -> tuple[PgBackRest | None, str]:
+    """The program and its version; in check mode it may not be there yet."""
+    if module.check_mode and not module.get_bin_path(module.params["executable"]):
+        newest = version_text(NEWEST)
+        module.warn(
+            f"The program {module.params['executable']} is not on this host yet: the options are checked for "
+            f"pgBackRest {newest}, and not by the program itself."
+        )
+        return None, newest
+    program = PgBackRest(module)
+    return program, program.version_text
+
+
+def validate(
+    module: AnsibleModule, path: str, options: dict[str, t.Any], program: PgBackRest | None, version: str
+) -> None:
+    """Raise Refused with all problems, those the catalogue knows, or else those pgBackRest tells."""
+    texts = [read(name) for name in neighbours(path)]
+    only_this = module.check_mode and os.path.basename(os.path.dirname(path)) == "conf.d"
+    numbers = parse_version(version)
+    found = problems(options, numbers, None if only_this else merge(map(parse, texts)))
+    if found:
+        raise Refused(found)
+    if program:
+        found, with_neighbours = verdict(program, options, path, texts, module.tmpdir)
+        if found:
+            raise Refused([f"pgBackRest {version} says: {sentence}." for sentence in found])
+        for sentence in with_neighbours:
+            module.warn(f"pgBackRest says about {path} together with the other files it reads: {sentence}.")
+
+
+def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Let the file say what the options say."""
+    if not any(options.values()):
+        raise Refused(["options name no option: use state: absent to remove the file."])
+    program, version = installed(module)
+    validate(module, path, options, program, version)
+    check_place(path, file_mode(path, module.params["mode"]), bool(secret_values(options)), module.check_mode)
+    for warning in warnings(options, parse_version(version)):
+        module.warn(warning)
+    exists, before, after = os.path.exists(path), read(path), render(options)
+    result: dict[str, t.Any] = {"changed": before != after, "pgbackrest_version": version}
+    if before != after and not module.check_mode:
+        result.update(write(module, path, after))
+    attributes = module.load_file_common_arguments(module.params, path=path)
+    if not exists and attributes["mode"] is None:
+        attributes["mode"] = DEFAULT_MODE
+    attribute_diff: dict[str, t.Any] = {}
+    result["changed"] = module.set_fs_attributes_if_different(attributes, result["changed"], attribute_diff)
+    return {**result, "diff": difference(path, before, after, attribute_diff)}
+
+
+def difference(path: str, before: str, after: str, attributes: dict[str, t.Any]) -> t.Any:
+    """The diff without secrets; of an existing file whose owner or mode changes too, both diffs."""
+    diff = {"before": mask(before), "after": mask(after), "before_header": path, "after_header": path}
+    if not attributes or not before:
+        return diff
+    header = f"{path} (owner and permissions)"
+    return [diff, {**attributes, "before_header": header, "after_header": header}]
+
+
+def absent(module: AnsibleModule, path: str) -> dict[str, t.Any]:
+    """Let the file not be there."""
+    if not os.path.lexists(path):
+        return {"changed": False}
+    diff = difference(path, read(path), "", {})
+    kept = {} if module.check_mode else remove(module, path)
+    return {"changed": True, "diff": diff, **kept}
+
+
+def take_options(module: AnsibleModule) -> dict[str, t.Any]:
+    """The options; from now on only the secrets among their values are hidden in what the module returns."""
+    options = module.params["options"] or {}
+    module.no_log_values = secret_values(options)
+    module.params["options"] = masked_sections(options)
+    return t.cast("dict[str, t.Any]", options)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            # no_log keeps the values out of the system log until take_options() tells secrets from the rest.
+            "options": {"type": "dict", "no_log": True},
+            "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
+            "backup": {"type": "bool", "default": False},
+            "executable": {"type": "str", "default": "pgbackrest"},
+        },
+        add_file_common_args=True,
+        required_if=[("state", "present", ["options"])],
+        supports_check_mode=True,
+    )
+    options = take_options(module)
+    path = os.path.realpath(module.params["path"]) if module.params["state"] == "present" else module.params["path"]
+    stanzas = list(dict.fromkeys(section.partition(":")[0] for section in options))
+    try:
+        result = present(module, path, options) if module.params["state"] == "present" else absent(module, path)
+    except PgBackRestError as error:
+        module.fail_json(**error.result())
+    except Refused as refused:
+        module.fail_json(msg=f"{path} was not written. {refused}", problems=refused.problems)
+    module.exit_json(path=path, stanzas=[name for name in stanzas if name != "global"], **result)
+
+
+if __name__ == "__main__":
+    main()
