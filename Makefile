@@ -45,6 +45,7 @@ test: ## Run all tiers: lint, unit, integration
 	exit $$failed
 
 lint: $(TESTS)/installed $(COLLECTION) ## Check the sources, the documentation and the built collection
+	@tests/tools/packages.sh shellcheck
 	@tests/tools/lint.sh $(BUILD)
 
 unit: $(TESTS)/installed $(COLLECTION) ## Test functions and modules without PostgreSQL or pgBackRest
