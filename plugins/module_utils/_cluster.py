@@ -11,7 +11,7 @@ import os
 import pwd
 import re
 import struct
-import typing as t
+import subprocess
 from dataclasses import dataclass
 
 _POSTMASTER_LINES = (
@@ -35,7 +35,9 @@ _STATES = (
     "in archive recovery",
     "in production",
 )
-_SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][\w.]*)\s*=?\s*(?P<value>'(?:[^']|'')*'|[^\s#]+)")
+_SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][\w.]*)(?:\s*=\s*|\s+)(?P<value>'(?:[^'\\]|''|\\.)*'|[^\s#']+)")
+# A doubled quote, or a character after a backslash (\n and such do not occur in what these files are read for).
+_QUOTED = re.compile(r"'(')|\\(.)")
 
 
 class ClusterError(Exception):
@@ -110,8 +112,13 @@ def is_running(pgdata: str) -> bool:
 
 
 def is_empty(pgdata: str) -> bool:
-    """Whether the directory is missing or holds nothing."""
-    return not os.path.isdir(pgdata) or not os.listdir(pgdata)
+    """Whether the directory is missing or holds nothing. Raises ClusterError when that cannot be seen."""
+    try:
+        return not os.listdir(pgdata)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise ClusterError(f"{pgdata} cannot be read: {error.strerror}") from None
 
 
 def owner(path: str) -> str:
@@ -141,7 +148,7 @@ def parse_settings(text: str) -> dict[str, str]:
         if match:
             value = match.group("value")
             if value.startswith("'"):
-                value = value[1:-1].replace("''", "'").replace("\\\\", "\\")
+                value = _QUOTED.sub(r"\1\2", value[1:-1])
             result[match.group("name").lower()] = value
     return result
 
@@ -153,9 +160,24 @@ def auto_conf_settings(pgdata: str) -> dict[str, str]:
 
 def find_bindir(major: str) -> str | None:
     """Directory of the server programs of this major version on Debian, RHEL, or the PATH; None when not found."""
-    candidates = [pattern.format(major=major) for pattern in _BINARY_DIRECTORIES]
-    candidates.extend(os.environ.get("PATH", "").split(os.pathsep))
-    return next((path for path in candidates if path and os.access(os.path.join(path, "pg_ctl"), os.X_OK)), None)
+    for pattern in _BINARY_DIRECTORIES:
+        directory = pattern.format(major=major)
+        if os.access(os.path.join(directory, "pg_ctl"), os.X_OK):
+            return directory
+    for directory in filter(None, os.environ.get("PATH", "").split(os.pathsep)):
+        program = os.path.join(directory, "pg_ctl")
+        if os.access(program, os.X_OK) and _program_major(program) == major:
+            return os.path.dirname(os.path.realpath(program))
+    return None
+
+
+def _program_major(program: str) -> str | None:
+    try:
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r"PostgreSQL\) (\d+)", output)
+    return match.group(1) if match else None
 
 
 def _read(path: str) -> str | None:

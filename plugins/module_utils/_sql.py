@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import traceback
 import typing as t
 
 from ansible.module_utils.basic import missing_required_lib
@@ -14,10 +13,11 @@ from ansible.module_utils.basic import missing_required_lib
 try:
     import psycopg2
     import psycopg2.extras
+    import psycopg2.sql
 
-    PSYCOPG2_ERROR = None
+    HAS_PSYCOPG2 = True
 except ImportError:
-    PSYCOPG2_ERROR = traceback.format_exc()
+    HAS_PSYCOPG2 = False
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -38,8 +38,8 @@ class DatabaseError(Exception):
 
 def connect(module: AnsibleModule) -> t.Any:
     """A psycopg2 connection in autocommit mode, made from the module's ``login_*`` options. Raises DatabaseError."""
-    if PSYCOPG2_ERROR:
-        module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
+    if not HAS_PSYCOPG2:
+        raise DatabaseError(f"{missing_required_lib('psycopg2')} Debian's package is python3-psycopg2.")
     params = module.params
     wanted = {
         "host": params["login_host"],
@@ -55,26 +55,40 @@ def connect(module: AnsibleModule) -> t.Any:
         where = f"{params['login_host'] or 'the default socket'}, port {params['login_port']}"
         raise DatabaseError(
             f"PostgreSQL cannot be reached on {where}: {_one_line(error)}. Check that it runs, and the options "
-            "login_host (host or socket directory), login_port and login_user."
+            "login_host (host or socket directory), login_port, login_user and login_password."
         ) from None
     connection.autocommit = True
     return connection
 
 
-def query(connection: t.Any, sql: str, args: t.Sequence[t.Any] | None = None) -> list[dict[str, t.Any]]:
-    """Rows of a statement as dictionaries; [] when it returns none. Raises DatabaseError."""
+def query(connection: t.Any, sql: t.Any, args: t.Sequence[t.Any] | None = None) -> list[dict[str, t.Any]]:
+    """Rows of a statement (text or ``psycopg2.sql``) as dictionaries; [] when it returns none. Raises DatabaseError."""
     try:
         with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(sql, args)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
     except psycopg2.Error as error:
-        raise DatabaseError(f"PostgreSQL refused «{sql}»: {_one_line(error)}.") from None
+        text = sql if isinstance(sql, str) else sql.as_string(connection)
+        raise DatabaseError(f"PostgreSQL refused «{text}»: {_one_line(error)}.") from None
 
 
 def settings(connection: t.Any, names: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
-    """Rows of ``pg_settings`` by name: setting, pending_restart, source, sourcefile, context."""
-    sql = "SELECT name, setting, pending_restart, source, sourcefile, context FROM pg_settings WHERE name = ANY(%s)"
+    """Rows of ``pg_settings`` by name: setting, boot_val, pending_restart, source, sourcefile, sourceline, context."""
+    sql = (
+        "SELECT name, setting, boot_val, pending_restart, source, sourcefile, sourceline, context FROM pg_settings "
+        "WHERE name = ANY(%s)"
+    )
     return {row["name"]: row for row in query(connection, sql, [list(names)])}
+
+
+def alter_system(connection: t.Any, name: str, value: str | None) -> None:
+    """Write a setting to ``postgresql.auto.conf``, or with None take it out of there. Raises DatabaseError."""
+    name_word = psycopg2.sql.Identifier(name)
+    if value is None:
+        query(connection, psycopg2.sql.SQL("ALTER SYSTEM RESET {}").format(name_word))
+        return
+    statement = psycopg2.sql.SQL("ALTER SYSTEM SET {} TO {}")
+    query(connection, statement.format(name_word, psycopg2.sql.Literal(value)))
 
 
 def _one_line(error: Exception) -> str:

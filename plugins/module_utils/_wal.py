@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 
 DEFAULT_SEGMENT_SIZE = 16 * 1024**2  # bytes; initdb --wal-segsize changes it
-_SEGMENT = re.compile(r"^[0-9A-F]{24}$")
-_LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _FOUR_GIB = 1 << 32
 
 
@@ -46,10 +46,13 @@ def parse_segment(name: str, size: int = DEFAULT_SEGMENT_SIZE) -> Segment:
     >>> parse_segment("000000010000000000000003")
     Segment(timeline=1, number=3)
     """
-    if not _SEGMENT.match(name):
+    if not _SEGMENT.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a WAL segment (24 hexadecimal digits)")
-    number = int(name[8:16], 16) * (_FOUR_GIB // size) + int(name[16:24], 16)
-    return Segment(int(name[:8], 16), number)
+    per_log = _FOUR_GIB // size
+    log, rest = int(name[8:16], 16), int(name[16:24], 16)
+    if rest >= per_log:
+        raise ValueError(f"{name!r} is not the name of a WAL segment of {size} bytes")
+    return Segment(int(name[:8], 16), log * per_log + rest)
 
 
 def parse_lsn(text: str) -> int:
@@ -58,7 +61,7 @@ def parse_lsn(text: str) -> int:
     >>> parse_lsn("1/0")
     4294967296
     """
-    match = _LSN.match(text)
+    match = _LSN.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not an LSN such as 0/3000028")
     return (int(match.group(1), 16) << 32) + int(match.group(2), 16)
