@@ -19,6 +19,7 @@ PYTEST := PYTHONPATH=$(COLLECTIONS) $(TESTS)/bin/python -m pytest -p no:cachepro
 
 export LC_ALL := C.UTF-8
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export ANSIBLE_HOME := $(BUILD)/ansible-home
 export PGOPS_TOOLS_DIR := $(TOOLS_DIR)
 
 .DEFAULT_GOAL := help

