@@ -114,7 +114,7 @@ def judge(command: str, wanted: Program) -> tuple[Verdict, str]:
         return "foreign", "a shell script"
     if tuple(words) in _DUMMIES or tuple(words[:1]) in _DUMMIES:
         return "dummy", ""
-    same_program = resolve(words[0]) == resolve(wanted.path)
+    same_program = "\0" not in words[0] and resolve(words[0]) == resolve(wanted.path)
     if not same_program and os.path.basename(words[0]) != "pgbackrest":
         return "foreign", "not pgBackRest"
     options, arguments = _options(words[1:])

@@ -35,7 +35,7 @@ _STATES = (
     "in archive recovery",
     "in production",
 )
-_SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][\w.]*)(?:\s*=\s*|\s+)(?P<value>'(?:[^'\\]|''|\\.)*'|[^\s#']+)")
+_SETTING = re.compile(r"^\s*(?P<name>[A-Za-z_][\w.]*)(?:\s*=\s*|\s+)(?P<value>'(?:[^'\\]|''|\\.)*'|[^\s#'=]+)")
 # A doubled quote, or a character after a backslash (\n and such do not occur in what these files are read for).
 _QUOTED = re.compile(r"'(')|\\(.)")
 
@@ -143,7 +143,7 @@ def parse_settings(text: str) -> dict[str, str]:
     {'a': "it's", 'c': '2'}
     """
     result = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _SETTING.match(line)
         if match:
             value = match.group("value")

@@ -84,7 +84,7 @@ def segment_at(lsn: int, timeline: int, size: int = DEFAULT_SEGMENT_SIZE) -> Seg
 def parse_history(text: str) -> list[HistoryEntry]:
     """Entries of a timeline history file, oldest first; comments and empty lines left out."""
     entries = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         parts = line.strip().split(None, 2)
         if len(parts) >= 2 and parts[0].isdigit():
             entries.append(HistoryEntry(int(parts[0]), parse_lsn(parts[1]), parts[2] if len(parts) > 2 else ""))

@@ -13,9 +13,9 @@ description:
     stanza of pgBackRest, reloads it, and says whether it must be restarted.
   - What is right already is not touched, wherever and however it is written. An C(archive_command) that does the same
     with other quotes, another order of the options, or a name in place of a path, is right. More options of
-    pgBackRest in it are left as they are.
+    pgBackRest in it are left as they are, but for those of a repository.
   - Archiving by anything else is not ended unless O(force=true). This is an C(archive_command) that is a script or
-    another tool, one for another stanza or another configuration of pgBackRest, and an C(archive_library).
+    another tool, one for another stanza, configuration or repository of pgBackRest, and an C(archive_library).
     Commands that only throw the WAL away, such as C(/bin/true) and C(cd .), are replaced without asking.
   - An C(archive_mode) that a restore with archiving off left behind in C(postgresql.auto.conf) is set right, too.
   - It works on a standby as well. A standby archives nothing before it is promoted, unless O(archive_mode=always).
