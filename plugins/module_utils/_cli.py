@@ -19,7 +19,7 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ._config_file import effective, files, read_files
+from ._config_file import canonical, effective, files, read_files
 from ._repository import readable_reason
 
 if t.TYPE_CHECKING:
@@ -103,12 +103,12 @@ _NEXT_STEPS = {
     63: "Somebody or something terminated it (SIGTERM, SIGINT or SIGHUP). Run the task again.",
     68: "Let PostgreSQL archive to this stanza with the module pgops.pgbackrest.archiving.",
     72: "Run the command on the repository host.",
-    82: "Look for the reason of the archive_command's failure in PostgreSQL's log.",
+    82: "PostgreSQL's log says why its archive_command failed, and pg_stat_archiver which segment it is stuck at.",
     87: "Switch archiving on with the module pgops.pgbackrest.archiving and restart PostgreSQL.",
     95: "Check repo1-cipher-type and repo1-cipher-pass: the repository was made with another passphrase or with none.",
     105: "The other side refuses this host or these credentials. Check certificates, keys and tls-server-auth there.",
-    103: "The repository belongs to another cluster or version. Check pg1-path and the stanza name; after an upgrade of "
-    "PostgreSQL use the module pgops.pgbackrest.stanza.",
+    103: "The repository belongs to another cluster or version. Check pg1-path and the stanza name; after an upgrade "
+    "of PostgreSQL use the module pgops.pgbackrest.stanza.",
 }
 
 _RETRYABLE = {27, 49, 56, 57, 82, 101, 106}
@@ -126,7 +126,7 @@ _DEFAULT_LOCK_PATH = "/tmp/pgbackrest"
 
 @dataclass(frozen=True)
 class Message:
-    """One message of pgBackRest: ``level`` such as WARN, ``code`` of an error, ``text``, and ``hint`` if it gave one."""
+    """One message of pgBackRest: ``level`` such as WARN, ``code`` of an error, ``text``, and its ``hint`` if any."""
 
     level: str
     code: int | None
@@ -151,7 +151,7 @@ class PgBackRestError(Exception):
     """pgBackRest failed, or could not be asked.
 
     ``code`` is pgBackRest's (None when the program did not run), ``name`` its name, ``hint`` pgBackRest's own,
-    ``command`` the pgBackRest command.
+    ``command`` the pgBackRest command, ``next_step`` what the user does next, ``facts`` more for the module's result.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class PgBackRestError(Exception):
         hint: str | None = None,
         command: str = "",
         next_step: str | None = None,
+        facts: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         self.message = message
         self.code = code
@@ -168,9 +169,10 @@ class PgBackRestError(Exception):
         self.hint = hint
         self.command = command
         self.next_step = next_step
-        super().__init__(self._sentence())
+        self.facts = dict(facts or {})
+        super().__init__(message)
 
-    def _sentence(self) -> str:
+    def __str__(self) -> str:
         parts = [self.message if self.message.endswith((".", "?", "!")) else self.message + "."]
         if self.code is not None:
             parts[0] = f"pgbackrest {self.command} failed with error {self.code:03d} ({self.name}): {parts[0]}"
@@ -183,7 +185,8 @@ class PgBackRestError(Exception):
     def result(self) -> dict[str, t.Any]:
         """Arguments for ``fail_json``."""
         error = {"code": self.code, "name": self.name, "message": self.message, "hint": self.hint}
-        return {"msg": str(self), "error": {**error, "command": self.command, "next_step": self.next_step}}
+        described = {**error, "command": self.command, "next_step": self.next_step}
+        return {**self.facts, "msg": str(self), "error": described}
 
 
 def words(command: str, options: t.Mapping[str, t.Any], arguments: t.Sequence[str] = ()) -> list[str]:
@@ -297,8 +300,15 @@ def _next_step(error: Message, stanza: str | None) -> str | None:
     return step.replace("STANZA", stanza or "STANZA") if step else None
 
 
-def stream(argv: t.Sequence[str], environment: t.Mapping[str, str], on_line: t.Callable[[str], None]) -> int:
+def stream(
+    argv: t.Sequence[str],
+    environment: t.Mapping[str, str],
+    on_line: t.Callable[[str], None],
+    keep_open: t.Sequence[int] = (),
+) -> int:
     """Run a program and hand on each line as soon as it stands; returns the exit status.
+
+    The program inherits the file descriptors ``keep_open``, and with them the locks they hold.
 
     ``AnsibleModule.run_command`` gives output only at the end, and a backup of a million files would fill the memory.
     """
@@ -310,6 +320,7 @@ def stream(argv: t.Sequence[str], environment: t.Mapping[str, str], on_line: t.C
         env=dict(environment),
         errors="replace",
         universal_newlines=True,
+        pass_fds=tuple(keep_open),
     ) as process:
         for line in process.stdout or ():
             on_line(line.rstrip("\n"))
@@ -362,6 +373,10 @@ class PgBackRest:
         """Version as numbers, such as ``(2, 55, 1)``."""
         return parse_version(self.version_text)
 
+    def require_version(self) -> None:
+        """Raise when the program is missing or older than 2.45, before anything else is asked of it."""
+        self._version_text = self.version_text
+
     def settings(self, command: str | None) -> dict[str, list[str]]:
         """What configuration files and environment say for a command; defaults are not in it."""
         raw = read_files(self._module.params.get("config"), self._module.params.get("config_path"))
@@ -370,6 +385,12 @@ class PgBackRest:
     def setting(self, option: str, command: str) -> list[str]:
         """Values that the configuration gives an option for a command, such as ``pg1-path``; [] when none."""
         return self.settings(command).get(option, [])
+
+    def stanzas_with_own_repository(self) -> list[str]:
+        """Stanzas whose sections say something about repositories: ``info`` without a stanza does not see that."""
+        raw = read_files(self._module.params.get("config"), self._module.params.get("config_path"))
+        owners = {section.partition(":")[0] for section, options in raw.items() if any(map(_about_repository, options))}
+        return sorted(owners - {"", "global"})
 
     def require_stanza(self, command: str) -> None:
         """Raise unless the configuration names the data directory of the stanza, as most commands need.
@@ -428,6 +449,7 @@ class PgBackRest:
         options: t.Mapping[str, t.Any] | None = None,
         on_line: t.Callable[[str], None] | None = None,
         retries: int = 0,
+        keep_open: t.Sequence[int] = (),
     ) -> Output:
         """Run a command that takes its time; ``on_line`` gets every line of its detailed log at once."""
 
@@ -441,7 +463,7 @@ class PgBackRest:
                     kept.append(line)
 
             argv = self._argv(command, {**_LONG_LOG_OPTIONS, **(options or {})}, (), True)
-            rc = stream(argv, {**os.environ, **_LOCALE}, take)
+            rc = stream(argv, {**os.environ, **_LOCALE}, take, keep_open)
             text = "\n".join(kept)
             return Output(rc, text, parse_messages(text))
 
@@ -531,7 +553,9 @@ class PgBackRest:
 def local_paths(settings: t.Mapping[str, list[str]]) -> list[str]:
     """Data directories and repositories on this host among the settings of a command.
 
-    >>> local_paths({"pg1-path": ["/a"], "pg2-path": ["/b"], "pg2-host": ["h"], "repo1-path": ["/"], "repo1-type": ["s3"]})
+    >>> local_paths({"pg1-path": ["/a"], "pg2-path": ["/b"], "pg2-host": ["h"], "repo1-path": ["/"]})
+    ['/a', '/']
+    >>> local_paths({"pg1-path": ["/a"], "repo1-path": ["/"], "repo1-type": ["s3"]})
     ['/a']
     """
     found = []
@@ -540,6 +564,10 @@ def local_paths(settings: t.Mapping[str, list[str]]) -> list[str]:
         if match and f"{match.group(1)}-host" not in settings and _is_local(settings.get(f"{match.group(1)}-type")):
             found.extend(values)
     return found
+
+
+def _about_repository(option: str) -> bool:
+    return bool(re.match(r"repo\d*-(?!retention)", canonical(option)))
 
 
 def _is_local(repository_type: list[str] | None) -> bool:

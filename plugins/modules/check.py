@@ -1,0 +1,255 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: check
+short_description: Prove that WAL reaches every repository
+description:
+  - Runs C(pgbackrest check). It compares configuration, PostgreSQL and stanza, makes PostgreSQL finish a WAL segment,
+    and waits until that segment stands in every repository.
+  - Fails when anything on this way is not right, and says what.
+  - On a standby pgBackRest cannot switch WAL and looks at the repositories only. RV(not_proven) says so then.
+version_added: 0.1.0
+author: ["pgops contributors (@pgops)"]
+extends_documentation_fragment:
+  - pgops.pgbackrest._attributes
+  - pgops.pgbackrest._pgbackrest
+  - pgops.pgbackrest._pgbackrest.STANZA
+attributes:
+  check_mode:
+    support: partial
+    description:
+      - C(pgbackrest check) cannot run without a switch of the WAL, so it does not run in check mode.
+      - Instead the module reads configuration and repositories and sees whether PostgreSQL runs. RV(not_proven) says
+        what only a real run can tell.
+  diff_mode:
+    support: none
+    description: There is nothing that changes.
+  idempotent:
+    support: full
+    description: Reports no change. A WAL segment is finished and archived as PostgreSQL does all the time.
+options:
+  archive_timeout:
+    description:
+      - How many seconds to wait for the WAL segment. Without it C(archive-timeout) of the configuration counts, or 60.
+    type: int
+  retries:
+    description:
+      - How often to try again when the failure may pass, such as a PostgreSQL that is just starting.
+      - The first repetition comes after 3 seconds, each next one after twice as long, at most a minute.
+    type: int
+    default: 0
+seealso:
+  - module: pgops.pgbackrest.archiving
+  - module: pgops.pgbackrest.stanza
+  - module: pgops.pgbackrest.backup_info
+"""
+
+EXAMPLES = r"""
+---
+- name: Prove that archiving works
+  pgops.pgbackrest.check:
+    stanza: main
+  become: true
+  become_user: postgres
+
+- name: The same right after a start of PostgreSQL
+  pgops.pgbackrest.check:
+    stanza: main
+    archive_timeout: 30
+    retries: 5
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+msg:
+  description: What was proven.
+  type: str
+  returned: always
+  sample: "WAL reached every repository in 0.7 s: repository 1 now ends with 000000010000000000000005."
+duration:
+  description: How long the check took, in seconds. V(null) in check mode.
+  type: float
+  returned: success
+  sample: 0.7
+repositories:
+  description: The archive of the present cluster in each repository.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - repo_key: 1
+      archive_id: 15-1
+      wal_max_before: "000000010000000000000004"
+      wal_max_after: "000000010000000000000005"
+      advanced: true
+  contains:
+    repo_key:
+      description: Number of the repository.
+      type: int
+      returned: success
+      sample: 1
+    archive_id:
+      description: Name of the archive.
+      type: str
+      returned: success
+      sample: 15-1
+    wal_max_before:
+      description: Its last WAL segment before, V(null) when there was none.
+      type: str
+      returned: success
+      sample: "000000010000000000000004"
+    wal_max_after:
+      description: Its last WAL segment after the check.
+      type: str
+      returned: success
+      sample: "000000010000000000000005"
+    advanced:
+      description: Whether a new segment arrived.
+      type: bool
+      returned: success
+      sample: true
+proven:
+  description: What this run has shown to be true.
+  type: list
+  elements: str
+  returned: success
+  sample: [A new WAL segment reached every repository.]
+not_proven:
+  description: What it has not shown.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+error:
+  description: pgBackRest's error with its code, name, message, hint, command and the next step.
+  type: dict
+  returned: when the check failed
+  sample:
+    code: 87
+    name: archive-disabled
+    message: archive_mode must be enabled
+    hint: null
+    command: check
+    next_step: Switch archiving on with the module pgops.pgbackrest.archiving and restart PostgreSQL.
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._backup import useful_warnings
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._repository import Stanza, parse_info
+from ..module_utils._stanza import local_cluster, refuse_other_cluster, refuse_unready, require_repository
+
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    **COMMON_ARGUMENTS,
+    "stanza": {"type": "str", "required": True},
+    "archive_timeout": {"type": "int"},
+    "retries": {"type": "int", "default": 0},
+}
+# The commands that need a right configuration for WAL to arrive and to be of use.
+PARSED_FOR = ("check", "archive-push", "backup")
+CONSISTENT = "Configuration, repositories and cluster belong together."
+ARRIVED = "A new WAL segment reached every repository."
+
+
+def read(pgbackrest: PgBackRest) -> Stanza:
+    """The stanza. Raises unless it can be read in every repository and belongs to the cluster on this host."""
+    stanza = parse_info(pgbackrest.info())[0]
+    cluster = local_cluster(pgbackrest.settings("check"))
+    for repository in stanza.repositories:
+        require_repository(stanza, repository.key, "check")
+        refuse_other_cluster(stanza, cluster, repository.key, "check")
+    return stanza
+
+
+def last_segments(stanza: Stanza) -> dict[int, tuple[str, str | None]]:
+    """Name and last WAL segment of the present cluster's archive in each repository."""
+    current = {repository.key: stanza.current_database(repository.key) for repository in stanza.repositories}
+    return {
+        archive.repo_key: (archive.id, archive.wal_max)
+        for archive in stanza.archives
+        if (database := current.get(archive.repo_key)) and database.id == archive.database_id
+    }
+
+
+def compare(before: Stanza, after: Stanza) -> list[dict[str, t.Any]]:
+    """The archives before and after the check."""
+    old = last_segments(before)
+    return [
+        {
+            "repo_key": key,
+            "archive_id": name,
+            "wal_max_before": old.get(key, (name, None))[1],
+            "wal_max_after": segment,
+            "advanced": segment is not None and segment != old.get(key, (name, None))[1],
+        }
+        for key, (name, segment) in sorted(last_segments(after).items())
+    ]
+
+
+def look(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
+    """What can be said without a switch of the WAL."""
+    stanza = read(pgbackrest)
+    refuse_unready(pgbackrest, local_cluster(pgbackrest.settings("check")), "check")
+    warnings = [text for name in PARSED_FOR for text in pgbackrest.run("help", arguments=[name]).warnings()]
+    for text in useful_warnings(warnings):
+        module.warn(f"pgBackRest: {text}")
+    return {
+        "msg": f"{CONSISTENT} Whether WAL arrives can only be told outside check mode.",
+        "duration": None,
+        "repositories": compare(stanza, stanza),
+        "proven": [CONSISTENT],
+        "not_proven": [
+            "That PostgreSQL answers, and that its archive_mode and archive_command are right.",
+            "That a WAL segment reaches every repository.",
+        ],
+    }
+
+
+def run(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
+    """Run the check; returns what it has proven."""
+    before = read(pgbackrest)
+    # Before 2.5x the check does not see a stop file, and waits in vain for WAL that archive-push refuses to take.
+    pgbackrest.refuse_stopped("check")
+    began = time.monotonic()
+    options = {"archive_timeout": module.params["archive_timeout"]}
+    output = pgbackrest.run("check", options, retries=module.params["retries"])
+    duration = round(time.monotonic() - began, 1)
+    for text in useful_warnings(output.warnings()):
+        module.warn(f"pgBackRest: {text}")
+    archives = compare(before, read(pgbackrest))
+    arrived = bool(archives) and all(archive["advanced"] for archive in archives)
+    ends = ", ".join(f"repository {a['repo_key']} now ends with {a['wal_max_after']}" for a in archives)
+    standby = "No new WAL segment was sent: pgBackRest cannot do that on a standby. Run the check on the primary too."
+    return {
+        "msg": f"WAL reached every repository in {duration} s: {ends}." if arrived else f"{CONSISTENT} {standby}",
+        "duration": duration,
+        "repositories": archives,
+        "proven": [CONSISTENT, *([ARRIVED] if arrived else [])],
+        "not_proven": [] if arrived else [standby],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
+    pgbackrest = PgBackRest(module, module.params["stanza"])
+    try:
+        pgbackrest.require_version()
+        pgbackrest.require_stanza("check")
+        result = (look if module.check_mode else run)(module, pgbackrest)
+    except PgBackRestError as error:
+        module.fail_json(**error.result())
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
