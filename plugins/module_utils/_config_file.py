@@ -27,6 +27,7 @@ _DEFAULT_PATH = "/etc/pgbackrest"
 _OLD_DEFAULT_FILE = "/etc/pgbackrest.conf"
 _GROUP_KEY = re.compile(r"^(pg|repo|db)(\d*)-(.+)$")
 _NAME_OF_A_SECRET = re.compile(r"pass|secret|token|credential|(^|[-_])key$", re.IGNORECASE)
+_PLAIN_KEY = re.compile(r"^[\w-]+$")
 _PASSWORD = re.compile(r"password\s*=\s*'?([^'\s]+)", re.IGNORECASE)
 _WHITE = " \t\r\n"
 
@@ -124,14 +125,25 @@ def mask(content: str) -> str:
 
 
 def secret_values(sections: t.Mapping[str, t.Any]) -> set[str]:
-    """The values that must appear nowhere. Takes any structure, because it serves before anything is validated."""
+    """The values that must appear nowhere. Takes any structure, because it serves before anything is validated.
+
+    Of recovery-option and repo-s3-process-cmd only what may be a secret: Ansible hides a value wherever it occurs, and
+    hiding every "on" or slot name would spoil paths and messages.
+    """
     found: set[str] = set()
     for section, options in sections.items():
         for key, value in (options if isinstance(options, dict) else {section: options}).items():
             if secret(str(key)):
-                found.update(_leaves(value))
+                found.update(leaf for leaf in _leaves(value) if _may_be_secret(str(key), leaf))
     passwords = [match.group(1) for value in found for match in _PASSWORD.finditer(value)]
     return {value for value in [*found, *passwords] if value}
+
+
+def _may_be_secret(key: str, value: str) -> bool:
+    name = split_key(canonical(key.replace("_", "-")))[0]
+    if name == "recovery-option":
+        return bool(_NAME_OF_A_SECRET.search(value)) or "://" in value
+    return name != "repo-s3-process-cmd" or len(value) >= 8
 
 
 def masked_sections(sections: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -154,18 +166,22 @@ def _leaves(value: t.Any) -> t.Iterator[str]:
 
 def _masked(line: str) -> str:
     body = line.strip(_WHITE)
-    comment = body.startswith("#")
-    key, equals, value = body.lstrip("# \t").partition("=")
-    if not equals:
-        harmless = not body or body.startswith("[") or (comment and not _NAME_OF_A_SECRET.search(body))
-        return line if harmless else line.replace(body, ("# " if comment else "") + MASK)
-    if not secret(key.strip(_WHITE)):
+    key, equals, value = (part.strip(_WHITE) for part in body.lstrip("# \t").partition("="))
+    if not equals or not _PLAIN_KEY.match(key):
+        return _masked_if_suspicious(line, body)
+    if not secret(key):
         return line
-    if key.strip(_WHITE) == "recovery-option" and "=" in value:
-        value = value.split("=", 1)[1]
-    value = value.lstrip(_WHITE)
+    if canonical(key) == "recovery-option" and "=" in value:
+        value = value.split("=", 1)[1].lstrip(_WHITE)
     start = line.rindex(value)
     return line[:start] + MASK + line[start + len(value) :] if value else line
+
+
+def _masked_if_suspicious(line: str, body: str) -> str:
+    """Lines that are no key and value: comments, sections, and what pgBackRest refuses or takes for an odd key."""
+    named = any(secret(word) for word in re.split(r"[^\w-]+", body))
+    stray = body and not body.startswith(("#", "[")) and "=" not in body
+    return line.replace(body, "# " + MASK if body.startswith("#") else MASK) if named or stray else line
 
 
 def merge(contents: t.Iterable[RawSections]) -> RawSections:

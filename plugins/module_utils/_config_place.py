@@ -49,7 +49,7 @@ def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool
         found.append(f"pgBackRest reads only *.conf in {directory}: let the name {name} end in .conf.")
     if has_secrets and mode is None:
         found.append("mode is no number, but the file holds secrets: write it as a number such as '0640'.")
-    elif has_secrets and t.cast(int, mode) & stat.S_IRWXO:
+    elif has_secrets and not os.path.isdir(path) and t.cast(int, mode) & stat.S_IRWXO:
         found.append(
             f"The file holds secrets, and mode {mode:04o} lets every user read or change it: set mode: '0640'."
         )

@@ -12,19 +12,22 @@ commands are asked, as few as cover all options of the file.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import typing as t
 
 from . import _catalogue as catalogue
+from ._cli import parse_messages
 from ._config_file import Sections, render, section_chain
 
 if t.TYPE_CHECKING:
     from ._catalogue import Version
-    from ._cli import PgBackRest
+    from ._cli import Message, Output, PgBackRest
 
 # Asked first where several commands cover the same options.
 _PREFERRED = ("backup", "restore", "archive-push", "archive-get", "expire", "check", "server")
 _WITHOUT_STANZA = ("server", "server-ping")
+_HELP_TEXT = re.compile(r"^pgBackRest \d", re.MULTILINE)
 
 
 def questions(sections: Sections, version: Version) -> list[tuple[str | None, str]]:
@@ -86,11 +89,17 @@ def complaints(
 def _answers(program: PgBackRest, stanza: str | None, command: str, candidate: str) -> list[str]:
     options = {"config": candidate, "config_path": None, "stanza": stanza}
     output = program.run("help", options, [command], stanza=False, ok=range(256))
-    serious = [message for message in output.messages if message.level in ("WARN", "ERROR", "ASSERT")]
+    serious = [message for message in _messages(output) if message.level in ("WARN", "ERROR", "ASSERT")]
     found = [message.text + (f" ({message.hint})" if message.hint else "") for message in serious]
     if output.rc and not found:
         found = [f"exit status {output.rc} without a message"]
     return found
+
+
+def _messages(output: Output) -> list[Message]:
+    """The messages without the help text that follows them on standard output: it shows values of options."""
+    on_stderr = output.messages[: len(output.messages) - len(parse_messages(output.stdout))]
+    return on_stderr + parse_messages(_HELP_TEXT.split(output.stdout, maxsplit=1)[0])
 
 
 def _commands(section: str, key: str, version: Version) -> frozenset[str]:

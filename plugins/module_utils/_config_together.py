@@ -154,7 +154,7 @@ class Together:
         if not values and controller.default is None:
             advice = f"set it to {' or '.join(wanted)}" if wanted else "set it"
             return f"{controller_key} is not set; {advice}, or leave the option out"
-        if wanted and not set(values or [controller.default]) & set(wanted):
+        if wanted and not set(values or [controller.default or ""]) & set(wanted):
             is_now = values[0] if values else f"{controller.default} by default"
             return f"{controller_key} is {is_now}; set it to {' or '.join(wanted)}, or leave the option out"
         return self._inactive(section, controller_key)
