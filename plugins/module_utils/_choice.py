@@ -86,8 +86,8 @@ def _choose_in(stanza: Stanza, key: int, target: RecoveryTarget, label: str | No
     """The choice in one repository."""
     database = stanza.current_database(key)
     of_repository = [backup for backup in stanza.backups if backup.repo_key == key]
-    if label not in (None, LATEST):
-        return _named(stanza, key, of_repository, target, t.cast(str, label))
+    if label is not None and label != LATEST:
+        return _named(stanza, key, of_repository, target, label)
     candidates = [b for b in stanza.usable_backups(key) if database and b.database_id == database.id]
     if not candidates:
         return Choice(None, [_no_candidate(key, of_repository)])

@@ -288,8 +288,8 @@ def _setting_differences(plan: Plan, found: Directory) -> list[str]:
     expected = plan.request.target.signal_file(plan.pg_major)
     result = []
     if found.signals != ((expected,) if expected else ()):
-        names = ", ".join(found.signals) or "no recovery file"
-        result.append(f"{found.path} has {names} instead of {expected or 'none'}")
+        present_files = ", ".join(found.signals) or "no recovery file"
+        result.append(f"{found.path} has {present_files} instead of {expected or 'none'}")
     if expected is None:
         return result
     present, wanted = dict(found.settings or {}), plan.settings()

@@ -15,8 +15,19 @@ from dataclasses import dataclass
 
 from ._choice import Choice, choose_backup
 from ._cli import PgBackRest, PgBackRestError
-from ._directory import MANIFEST, lock_directory, read_directory, read_place
-from ._plan import Facts, Plan, Request, absolute, destinations, differences, make_plan, option_problems, same_path
+from ._directory import MANIFEST, Place, lock_directory, read_directory, read_place
+from ._plan import (
+    Destination,
+    Facts,
+    Plan,
+    Request,
+    absolute,
+    destinations,
+    differences,
+    make_plan,
+    option_problems,
+    same_path,
+)
 from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line
 from ._repository import Database, Stanza, find_stanza, parse_info
@@ -74,7 +85,7 @@ def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[st
         repo=params["repo"],
         delta=params["delta"],
         tablespace_map=_mapping(params["tablespace_map"], default("tablespace-map")),
-        tablespace_map_all=params["tablespace_map_all"] or (default("tablespace-map-all") or [None])[0],
+        tablespace_map_all=params["tablespace_map_all"] or next(iter(default("tablespace-map-all")), None),
         link_map=_mapping(params["link_map"], default("link-map")),
         link_all=default("link-all") == ["y"] if link_all is None else link_all,
         db_include=default("db-include") if params["db_include"] is None else params["db_include"],
@@ -200,7 +211,7 @@ def _read_facts(
 ) -> Facts:
     targets = destinations(request, choice.backup) if choice.backup else []
     directory = read_directory(request.pgdata, [target.name for target in targets if target.kind == "link"])
-    places = {None: read_place(request.pgdata)}
+    places: dict[Destination | None, Place] = {None: read_place(request.pgdata)}
     for target in targets:
         path = absolute(request.pgdata, target)
         if path is not None:
@@ -232,12 +243,13 @@ def _database(stanza: Stanza, choice: Choice) -> Database | None:
 
 def _with_state(error: PgBackRestError, pgdata: str) -> PgBackRestError:
     """The error, with what it left behind."""
-    message = f"it was killed by signal {-error.code}" if error.code and error.code < 0 else error.message
-    state = None
+    code, message, state = error.code, error.message, None
+    if code is not None and code < 0:
+        code, message = None, f"pgbackrest restore was killed by signal {-code}"
     if os.path.exists(os.path.join(pgdata, MANIFEST)):
         state = f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true."
     steps = " ".join(filter(None, [error.next_step, state]))
-    return PgBackRestError(message, error.code, error.hint, error.command or "restore", steps)
+    return PgBackRestError(message, code, error.hint, error.command or "restore", steps)
 
 
 def _link_names(plan: Plan) -> list[str]:

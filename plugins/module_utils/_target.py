@@ -81,8 +81,8 @@ class RecoveryTarget:
         timeline = self._written_timeline(pg_major)
         if timeline is not None:
             result["recovery_target_timeline"] = timeline
-        if self.action not in (None, "pause"):
-            result["recovery_target_action"] = t.cast(str, self.action)
+        if self.action is not None and self.action != "pause":
+            result["recovery_target_action"] = self.action
         return result
 
     def signal_file(self, pg_major: int) -> str | None:

@@ -384,8 +384,8 @@ def _lock(pgdata: str, create: bool) -> tuple[int | None, bool]:
         return None, True
 
 
-def main() -> t.NoReturn:
-    module = AnsibleModule(ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
     hide_secrets(module)
     try:
         result = restore(module)
