@@ -31,7 +31,7 @@ def file_mode(path: str, mode: str | int | None) -> int | None:
         return stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else int(DEFAULT_MODE, 8)
     try:
         return mode if isinstance(mode, int) else int(mode, 8)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

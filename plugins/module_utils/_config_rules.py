@@ -69,7 +69,8 @@ def _section_problems(section: str, options: t.Any) -> list[str]:
     owner, colon, command = section.partition(":")
     found = []
     if not isinstance(options, dict):
-        found.append(f"[{section}] must be a mapping of options")
+        hint = ": it is an option, put it below a section such as global" if _exists(section) else ""
+        found.append(f"[{section}] must be a mapping of options{hint}")
         options = {}
     if not _STANZA_NAME.match(owner):
         found.append(f"[{section}] is no name for a section: write global, global:command, stanza or stanza:command")
