@@ -106,7 +106,8 @@ def write_conf_file(module: AnsibleModule, connection: t.Any, path: str, written
     problem = conf_file_problem(path, settings(connection, NAMES), others, written)
     if problem:
         _write_file(module, path, old, owner)
-        raise ArchivingError(f"{problem} {path} was put back as it was; PostgreSQL was not reloaded.")
+        undone = "removed again" if old is None else "put back as it was"
+        raise ArchivingError(f"{problem} The file was {undone}; PostgreSQL was not reloaded.")
     for name in written:
         if any(row["name"] == name and row not in others for row in rows):
             alter_system(connection, name, None)

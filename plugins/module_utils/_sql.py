@@ -39,7 +39,7 @@ class DatabaseError(Exception):
 def connect(module: AnsibleModule) -> t.Any:
     """A psycopg2 connection in autocommit mode, made from the module's ``login_*`` options. Raises DatabaseError."""
     if not HAS_PSYCOPG2:
-        raise DatabaseError(f"{missing_required_lib('psycopg2')} Debian's package is python3-psycopg2.")
+        raise DatabaseError(f"{missing_required_lib('psycopg2').rstrip('.')}. Debian's package is python3-psycopg2.")
     params = module.params
     wanted = {
         "host": params["login_host"],
@@ -54,7 +54,7 @@ def connect(module: AnsibleModule) -> t.Any:
     except psycopg2.OperationalError as error:
         where = f"{params['login_host'] or 'the default socket'}, port {params['login_port']}"
         raise DatabaseError(
-            f"PostgreSQL cannot be reached on {where}: {_one_line(error)}. Check that it runs, and the options "
+            f"PostgreSQL cannot be reached on {where}: {_sentence(error)} Check that it runs, and the options "
             "login_host (host or socket directory), login_port, login_user and login_password."
         ) from None
     connection.autocommit = True
@@ -69,7 +69,7 @@ def query(connection: t.Any, sql: t.Any, args: t.Sequence[t.Any] | None = None) 
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
     except psycopg2.Error as error:
         text = sql if isinstance(sql, str) else sql.as_string(connection)
-        raise DatabaseError(f"PostgreSQL refused «{text}»: {_one_line(error)}.") from None
+        raise DatabaseError(f"PostgreSQL refused «{text}»: {_sentence(error)}") from None
 
 
 def settings(connection: t.Any, names: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
@@ -91,5 +91,6 @@ def alter_system(connection: t.Any, name: str, value: str | None) -> None:
     query(connection, statement.format(name_word, psycopg2.sql.Literal(value)))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -117,7 +117,7 @@ def test_connect_fails_with_a_sentence(psycopg2: t.Any, host: str | None, where:
     with pytest.raises(_sql.DatabaseError) as caught:
         _sql.connect(module(login_host=host))
     message = str(caught.value)
-    assert message.startswith(f"PostgreSQL cannot be reached on {where}: connection refused Is the server running?.")
+    assert message.startswith(f"PostgreSQL cannot be reached on {where}: connection refused Is the server running? ")
     assert "login_host" in message and "s3cret" not in message
 
 
