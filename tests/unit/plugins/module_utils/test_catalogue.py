@@ -164,7 +164,8 @@ def test_what_is_wrong_with_one_option(section: str, key: str, value: t.Any, sen
         ("a b", {}, "[a b] is no name for a section: write global, global:command, stanza or stanza:command."),
         ("a]\n[b", {}, "[a]\n[b] is no name for a section: write global, global:command, stanza or stanza:command."),
         ("main", None, "[main] must be a mapping of options."),
-        ("repo1-path", "/r", "[repo1-path] must be a mapping of options: it is an option, put it below a section such as global."),
+        ("repo1-path", "/r", "[repo1-path] must be a mapping of options: it is an option, "
+         "put it below a section such as global."),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_section(section: str, options: t.Any, sentence: str) -> None:
