@@ -28,6 +28,8 @@ export PGOPS_TOOLS_DIR := $(TOOLS_DIR)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+demo demo-clean: export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
+demo demo-clean: export ANSIBLE_DISPLAY_SKIPPED_HOSTS := no
 demo: packages $(ANSIBLE)/installed $(COLLECTION) ## Show a point-in-time recovery on a throw-away PostgreSQL
 	@$(ANSIBLE)/bin/ansible-playbook -i localhost, pgops.pgbackrest.demo $(DEMO_ARGS)
 
