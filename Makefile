@@ -22,7 +22,14 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_HOME := $(BUILD)/ansible-home
 export PGOPS_TOOLS_DIR := $(TOOLS_DIR)
 
+# Ansible's own files go where both users of a play, root and postgres, may write, and do not stay.
+define playbook
+tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && chmod 1777 "$$tmp" && \
+ANSIBLE_REMOTE_TMP=$$tmp ANSIBLE_DISPLAY_SKIPPED_HOSTS=false $(ANSIBLE)/bin/ansible-playbook -i localhost, $(1)
+endef
+
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo demo-clean test lint unit integration clean packages programs
 
 help: ## List the targets
@@ -31,10 +38,10 @@ help: ## List the targets
 demo demo-clean: export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
 demo demo-clean: export ANSIBLE_DISPLAY_SKIPPED_HOSTS := no
 demo: packages $(ANSIBLE)/installed $(COLLECTION) ## Show a point-in-time recovery on a throw-away PostgreSQL
-	@$(ANSIBLE)/bin/ansible-playbook -i localhost, pgops.pgbackrest.demo $(DEMO_ARGS)
+	@$(call playbook,pgops.pgbackrest.demo $(DEMO_ARGS))
 
 demo-clean: $(ANSIBLE)/installed $(COLLECTION) ## Remove what the demo made (Debian packages stay installed)
-	@$(ANSIBLE)/bin/ansible-playbook -i localhost, pgops.pgbackrest.demo -e demo_state=absent $(DEMO_ARGS)
+	@$(call playbook,pgops.pgbackrest.demo -e demo_state=absent $(DEMO_ARGS))
 
 test: ## Run all tiers: lint, unit, integration
 	@failed=0; \
