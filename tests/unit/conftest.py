@@ -58,7 +58,9 @@ def run_module_fixture(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[
             assert list(argv) == wanted
             return rc, stdout, stderr
 
-        def fake_stream(argv: t.Sequence[str], environment: t.Any, on_line: t.Callable[[str], None]) -> int:
+        def fake_stream(
+            argv: t.Sequence[str], environment: t.Any, on_line: t.Callable[[str], None], keep_open: t.Any = ()
+        ) -> int:
             rc, stdout, dummy = next_output(argv)
             for line in stdout.splitlines():
                 on_line(line)
