@@ -244,8 +244,8 @@ def _database(stanza: Stanza, choice: Choice) -> Database | None:
 def _with_state(error: PgBackRestError, pgdata: str) -> PgBackRestError:
     """The error, with what it left behind."""
     code, message, state = error.code, error.message, None
-    if code is not None and code < 0:
-        code, message = None, f"pgbackrest restore was killed by signal {-code}"
+    if error.code is not None and error.code < 0:
+        code, message = None, f"pgbackrest restore was killed by signal {-error.code}"
     if os.path.exists(os.path.join(pgdata, MANIFEST)):
         state = f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true."
     steps = " ".join(filter(None, [error.next_step, state]))

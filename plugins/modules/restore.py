@@ -291,7 +291,9 @@ problems:
     hint: {description: What to do next., type: str, returned: always, sample: 'Set delta: true.'}
 """
 
+import os
 import typing as t
+from contextlib import ExitStack
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -328,24 +330,23 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 }
 
 
-def restore(module: AnsibleModule) -> dict[str, t.Any]:
+def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     """Plan, and outside check mode carry the plan out; returns the result of the task."""
     params, backrest = module.params, PgBackRest(module, module.params["stanza"])
     if params["pgdata"] is None:
         backrest.require_stanza("restore")
     request = read_request(params, backrest.settings("restore"))
-    descriptor, locked = _lock(request.pgdata, create=False)
+    descriptor, locked = _lock(locks, request.pgdata, create=False)
     plan = read_plan(backrest, request, locked)
     result = {"changed": not plan.done, "plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}
     warnings = plan.warnings
     if not plan.done and not module.check_mode:
         if descriptor is None:
-            descriptor, locked = _lock(request.pgdata, create=True)
+            descriptor, locked = _lock(locks, request.pgdata, create=True)
             plan = read_plan(backrest, request, locked)  # somebody may have come first
         keep_open = [descriptor] if descriptor is not None else []
-        result["restored"], told = execute(
-            backrest, plan, params["process_max"], Progress(params["progress_file"]), keep_open
-        )
+        progress = Progress(params["progress_file"])
+        result["restored"], told = execute(backrest, plan, params["process_max"], progress, keep_open)
         warnings = warnings + told
     for warning in warnings:
         module.warn(warning)
@@ -377,18 +378,22 @@ def hide_secrets(module: AnsibleModule) -> None:
     module.no_log_values.update(secrets_in(options))
 
 
-def _lock(pgdata: str, create: bool) -> tuple[int | None, bool]:
+def _lock(locks: ExitStack, pgdata: str, create: bool) -> tuple[int | None, bool]:
     try:
-        return lock(pgdata, create), False
+        descriptor = lock(pgdata, create)
     except BlockingIOError:
         return None, True
+    if descriptor is not None:
+        locks.callback(os.close, descriptor)
+    return descriptor, False
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
     hide_secrets(module)
     try:
-        result = restore(module)
+        with ExitStack() as locks:
+            result = restore(module, locks)
     except (PgBackRestError, PlanError) as error:
         module.fail_json(**error.result())
     except ClusterError as error:
