@@ -161,7 +161,7 @@ def destinations(request: Request, backup: Backup) -> list[Destination]:
     for tablespace in details.get("tablespaces", []):
         name, oid = tablespace["name"], tablespace["oid"]
         mapped = request.tablespace_map.get(name) or request.tablespace_map.get(str(oid))
-        everywhere = f"{request.tablespace_map_all}/{name}" if request.tablespace_map_all else None
+        everywhere = os.path.join(request.tablespace_map_all, name) if request.tablespace_map_all else None
         path = mapped or everywhere or tablespace["destination"]
         result.append(Destination("tablespace", name, oid, tablespace["destination"], path))
     links = {link["name"]: link["destination"] for link in details.get("links", [])}
@@ -210,7 +210,7 @@ def make_plan(request: Request, choice: Choice, database: Database | None, facts
         delta=facts.directory.state in ("cluster", "unfinished"),
         overwrites=_overwrites(facts),
         space=space,
-        warnings=choice.warnings + _warnings(request, facts),
+        warnings=[*choice.warnings, *_warnings(request, facts), *_link_warnings(request, targets)],
     )
     if holds(plan, facts.directory):
         problems = [problem for problem in problems if problem.code not in _MOOT_WHEN_DONE]
@@ -405,6 +405,11 @@ def _name_problems(request: Request, backup: Backup) -> list[Problem]:
     tablespaces = details.get("tablespaces", [])
     known = {name for item in tablespaces for name in (item["name"], str(item["oid"]))}
     problems = [
+        Problem("path", f"tablespace_map gives {name} the relative path {path}.", "Give an absolute one.")
+        for name, path in sorted(request.tablespace_map.items())
+        if not os.path.isabs(path)
+    ]
+    problems += [
         Problem(
             "tablespace_unknown",
             f"tablespace_map names {name}, which backup set {backup.label} does not have.",
@@ -531,6 +536,15 @@ def _overwrites(facts: Facts) -> list[dict[str, t.Any]]:
         }
         for destination, place in facts.places.items()
         if not place.empty
+    ]
+
+
+def _link_warnings(request: Request, targets: t.Sequence[Destination]) -> list[str]:
+    return [
+        f"{target.name} is a symbolic link to {target.original} in the backup and becomes plain files in "
+        f"{request.pgdata}. Set link_all: true to keep it, or map it with link_map."
+        for target in targets
+        if target.kind == "link" and target.path is None
     ]
 
 

@@ -84,7 +84,10 @@ def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[st
         label=params["set"],
         repo=params["repo"],
         delta=params["delta"],
-        tablespace_map=_mapping(params["tablespace_map"], default("tablespace-map")),
+        tablespace_map={
+            name: os.path.normpath(path)
+            for name, path in _mapping(params["tablespace_map"], default("tablespace-map")).items()
+        },
         tablespace_map_all=params["tablespace_map_all"] or next(iter(default("tablespace-map-all")), None),
         link_map=_mapping(params["link_map"], default("link-map")),
         link_all=default("link-all") == ["y"] if link_all is None else link_all,

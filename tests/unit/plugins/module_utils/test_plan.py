@@ -286,6 +286,8 @@ def test_destinations_and_maps() -> None:
     by_oid = plan_of(replace(request, tablespace_map={"16384": "/by/oid"}), details=DETAILS)
     assert by_oid.destinations[0].path == "/by/oid"
     plain = plan_of(details=DETAILS)
+    assert "pg_wal is a symbolic link to /wal in the backup" in plain.warnings[0]
+    assert codes_of(replace(REQUEST, tablespace_map={"fast": "beside"}), EMPTY, DETAILS) == ["path", "place_shared"]
     assert plain.destinations[0].path == "/mnt/fast"
     assert plain.destinations[1].path is None
     assert plan_of(replace(REQUEST, link_all=True), details=DETAILS).destinations[1].path == "/wal"
