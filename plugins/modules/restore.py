@@ -299,6 +299,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
 from ..module_utils._cluster import ClusterError
+from ..module_utils._handover import hand_over_long_work
 from ..module_utils._plan import Plan, mask_settings, secrets_in
 from ..module_utils._problem import PlanError
 from ..module_utils._progress import Progress
@@ -391,6 +392,7 @@ def _lock(locks: ExitStack, pgdata: str, create: bool) -> tuple[int | None, bool
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
     hide_secrets(module)
+    hand_over_long_work(module)
     try:
         with ExitStack() as locks:
             result = restore(module, locks)
