@@ -11,7 +11,6 @@ import os
 import pwd
 import re
 import struct
-import subprocess
 from dataclasses import dataclass
 
 _POSTMASTER_LINES = (
@@ -24,7 +23,6 @@ _POSTMASTER_LINES = (
     "shm",
     "state",
 )
-_BINARY_DIRECTORIES = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin")
 # DBState in PostgreSQL's src/include/catalog/pg_control.h
 _STATES = (
     "starting up",
@@ -156,28 +154,6 @@ def parse_settings(text: str) -> dict[str, str]:
 def auto_conf_settings(pgdata: str) -> dict[str, str]:
     """Settings in ``postgresql.auto.conf``, where ALTER SYSTEM and pgBackRest's restore write."""
     return parse_settings(_read(os.path.join(pgdata, "postgresql.auto.conf")) or "")
-
-
-def find_bindir(major: str) -> str | None:
-    """Directory of the server programs of this major version on Debian, RHEL, or the PATH; None when not found."""
-    for pattern in _BINARY_DIRECTORIES:
-        directory = pattern.format(major=major)
-        if os.access(os.path.join(directory, "pg_ctl"), os.X_OK):
-            return directory
-    for directory in filter(None, os.environ.get("PATH", "").split(os.pathsep)):
-        program = os.path.join(directory, "pg_ctl")
-        if os.access(program, os.X_OK) and _program_major(program) == major:
-            return os.path.dirname(os.path.realpath(program))
-    return None
-
-
-def _program_major(program: str) -> str | None:
-    try:
-        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = re.search(r"PostgreSQL\) (\d+)", output)
-    return match.group(1) if match else None
 
 
 def _read(path: str) -> str | None:

@@ -66,8 +66,12 @@ def _settle(job: str, streams: t.Sequence[int]) -> None:
         os.close(source)
     with os.fdopen(_create(f"{job}.pid"), "w") as file:
         file.write(f"{os.getpid()} {boot_id()}\n")
-    signal.signal(signal.SIGTERM, lambda number, dummy: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
     atexit.register(_publish, job)
+
+
+def _end(number: int, dummy: t.Any) -> t.NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _publish(job: str) -> None:

@@ -22,7 +22,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    description:
+    description: Can run in check mode and report what it would change, without changing anything.
+    details:
       - C(pgbackrest check) cannot run without a switch of the WAL, so it does not run in check mode.
       - Instead the module reads configuration and repositories and sees whether PostgreSQL runs. RV(not_proven) says
         what only a real run can tell.

@@ -49,9 +49,9 @@ class Programs:
         return f"pg{self.pg_major}-pgbackrest{'.'.join(map(str, self.pgbackrest_version))}"
 
 
-def as_user(argv: t.Sequence[str], **kwargs: t.Any) -> subprocess.CompletedProcess[str]:
-    """Run a program as the user of the cluster."""
-    prefix = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
+def as_user(argv: t.Sequence[str], user: str = USER, **kwargs: t.Any) -> subprocess.CompletedProcess[str]:
+    """Run a program as the user of the cluster, or as root when the tests do."""
+    prefix = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
     return subprocess.run([*prefix, *argv], text=True, capture_output=True, cwd="/", check=False, **kwargs)
 
 
@@ -275,9 +275,7 @@ def run_fixture(module_tree: Path) -> t.Callable[..., dict[str, t.Any]]:
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**params, **internal}})
         settings = {"PYTHONPATH": str(module_tree), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         argv = ["env", *(f"{key}={value}" for key, value in settings.items()), PYTHON, "-c", _START, module]
-        runner = subprocess.run if root else as_user
-        extra = {"text": True, "capture_output": True, "cwd": "/", "check": False} if root else {}
-        finished = t.cast("subprocess.CompletedProcess[str]", runner(argv, input=arguments, **extra))
+        finished = as_user(argv, "root" if root else USER, input=arguments)
         assert "Traceback" not in finished.stderr + finished.stdout, finished.stderr + finished.stdout
         assert finished.stdout.strip(), finished.stderr
         result = t.cast("dict[str, t.Any]", json.loads(finished.stdout.strip().splitlines()[-1]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import pprint
 import textwrap
 import typing as t
 
@@ -171,21 +172,19 @@ def options_module(catalogue: dict[str, t.Any]) -> str:
         "",
         "OPTIONS: dict[str, list[dict[str, t.Any]]] = {",
     ]
-    text += [_wrapped(f"{json.dumps(name)}: {_literal(entries)},", "\n        ") for name, entries in table.items()]
+    text += [_entry(name, entries) for name, entries in table.items()]
     return "\n".join([*text, "}", ""])
 
 
 def _wrapped(text: str, joint: str) -> str:
-    """The text in lines of at most 120 characters; strings of table entries hold no blank, so any blank may break."""
+    """The text in lines of at most 120 characters."""
     return "    " + joint.join(textwrap.wrap(text, 105, break_long_words=False, break_on_hyphens=False))
 
 
-def _literal(value: t.Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+def _entry(name: str, entries: list[dict[str, t.Any]]) -> str:
+    start = f"    {json.dumps(name)}: "
+    lines = pprint.pformat(entries, width=118 - len(start), compact=True, sort_dicts=False)
+    return start + lines.replace("\n", "\n" + " " * len(start)) + ","
 
 
 def names_module(catalogue: dict[str, t.Any]) -> str:

@@ -135,29 +135,3 @@ def test_auto_conf(tmp_path: Path) -> None:
     assert _cluster.auto_conf_settings(str(tmp_path)) == {}
     (tmp_path / "postgresql.auto.conf").write_text("archive_mode = 'off'\n")
     assert _cluster.auto_conf_settings(str(tmp_path)) == {"archive_mode": "off"}
-
-
-def program(directory: Path, version: str) -> str:
-    directory.mkdir()
-    (directory / "pg_ctl").write_text(f"#!/bin/sh\necho 'pg_ctl (PostgreSQL) {version}'\n")
-    (directory / "pg_ctl").chmod(0o755)
-    return str(directory)
-
-
-def test_find_bindir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_cluster, "_BINARY_DIRECTORIES", (str(tmp_path / "{major}"),))
-    old, new = program(tmp_path / "old", "9.6.24"), program(tmp_path / "new", "17.1 (Custom 17.1-1)")
-    own = program(tmp_path / "15", "15.18")
-    monkeypatch.setenv("PATH", os.pathsep.join(["", str(tmp_path / "none"), old, new, os.environ["PATH"]]))
-    assert _cluster.find_bindir("15") == own
-    assert _cluster.find_bindir("17") == new
-    assert _cluster.find_bindir("99") is None
-
-
-def test_find_bindir_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = program(tmp_path / "real", "17.1")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/pg_ctl").symlink_to(f"{real}/pg_ctl")
-    monkeypatch.setattr(_cluster, "_BINARY_DIRECTORIES", ())
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    assert _cluster.find_bindir("17") == real
