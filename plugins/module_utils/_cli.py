@@ -111,6 +111,7 @@ _NEXT_STEPS = {
     "of PostgreSQL use the module pgops.pgbackrest.stanza.",
 }
 
+_WRITE_CONFIGURATION = "Write it with the module pgops.pgbackrest.config, or correct the option config."
 _RETRYABLE = {27, 49, 56, 57, 82, 101, 106}
 _MESSAGE = re.compile(
     r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} )?(?:P\d\d +)?"
@@ -177,7 +178,7 @@ class PgBackRestError(Exception):
         if self.code is not None:
             parts[0] = f"pgbackrest {self.command} failed with error {self.code:03d} ({self.name}): {parts[0]}"
         if self.hint:
-            parts.append(f"pgBackRest's hint: {self.hint}.")
+            parts.append(f"pgBackRest's hint: {self.hint}{'' if self.hint.endswith(('.', '?', '!')) else '.'}")
         if self.next_step:
             parts.append(self.next_step)
         return " ".join(parts)
@@ -272,12 +273,14 @@ def error_from(
         return PgBackRestError(f"pgBackRest gave no error message ({last[0]})", rc, None, command)
     # The last error is the reason; a first one may be a detail of a worker process, told as part of it.
     error = errors[-1]
-    text = readable_reason(error.text) or error.text.rstrip(":")
-    if error.code in (27, 56):  # "no database found": why is only told by the warning before it
-        text = ": ".join(
-            [text, *(m.text for m in messages if m.level == "WARN" and m.text.startswith("unable to check"))]
-        )
-    hint = None if readable_reason(error.text) else error.hint  # it would talk of stanza-create
+    text, hint = error.text.rstrip(":"), error.hint
+    garbled = readable_reason(error.text)
+    reasons = [m.text for m in messages if m.level == "WARN" and m.text.startswith("unable to check")]
+    if garbled:
+        text, hint = garbled, None  # it would talk of stanza-create
+    elif error.code in (27, 56) and reasons:
+        # "no database found": why is only told by the warnings before it, and the hint guesses.
+        text, hint = ": ".join([text, *reasons]), None
     return PgBackRestError(text, error.code or rc, hint, command, _next_step(error, stanza))
 
 
@@ -294,6 +297,8 @@ def _next_step(error: Message, stanza: str | None) -> str | None:
         return f"Configure stanza {stanza} (pg1-path) with the module pgops.pgbackrest.config, or correct its name."
     if error.code == 55 and ("archive.info" in error.text or "backup.info" in error.text):
         return f"Create stanza {stanza} with the module pgops.pgbackrest.stanza."
+    if error.code == 55 and re.search(r"missing file '[^']*\.conf'", error.text):
+        return _WRITE_CONFIGURATION
     if error.code == 31 and "root" in error.text:
         return "Add become: true and become_user with the user who owns the cluster."
     step = _NEXT_STEPS.get(error.code or 0)
@@ -492,8 +497,9 @@ class PgBackRest:
         if os.geteuid() != 0:
             return
         for path in local_paths(self.settings(command)):
-            if os.path.exists(path) and os.stat(path).st_uid != 0:
-                owner = _user_name(os.stat(path).st_uid)
+            uid = _owner_uid(path)
+            if uid:
+                owner = _user_name(uid)
                 raise PgBackRestError(
                     f"This task runs as root, but {path} belongs to {owner}",
                     command=command,
@@ -508,15 +514,17 @@ class PgBackRest:
                 f"There is no configuration file {config or os.path.join(config_path or '/etc/pgbackrest', '*.conf')}",
                 55,
                 command=command,
-                next_step="Write it with the module pgops.pgbackrest.config, or correct the option config.",
+                next_step=_WRITE_CONFIGURATION,
             )
         closed = [path for path in found if not os.access(path, os.R_OK)]
         if closed:
+            user = _user_name(os.geteuid())
             raise PgBackRestError(
-                f"{_user_name(os.geteuid())} may not read the configuration file {closed[0]}",
+                f"{user} may not read the configuration file {closed[0]}",
                 41,
                 command=command,
-                next_step=f"Run the task as {_user_name(os.stat(closed[0]).st_uid)} (become_user).",
+                next_step=f"Let {user} read it (the module pgops.pgbackrest.config sets owner, group and mode), or "
+                "name its owner with become_user.",
             )
 
     def _argv(
@@ -583,6 +591,10 @@ def _environment_settings(environment: t.Mapping[str, str]) -> dict[str, list[st
         for name, value in environment.items()
         if name.startswith(prefix)
     }
+
+
+def _owner_uid(path: str) -> int | None:
+    return os.stat(path).st_uid if os.path.exists(path) else None
 
 
 def _user_name(uid: int) -> str:

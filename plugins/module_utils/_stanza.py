@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import asdict, dataclass
 
 from ._cli import PgBackRest, PgBackRestError
-from ._cluster import ClusterError, is_running, read_control_data
+from ._cluster import ClusterError, postmaster, read_control_data
 from ._repository import MISSING_STANZA, NO_BACKUP, OK, Repository, Stanza
 
 # Repository states from which one can tell what is in it.
@@ -127,10 +127,13 @@ def refuse_other_cluster(stanza: Stanza, cluster: Identity | None, repo_key: int
 
 
 def refuse_unready(pgbackrest: PgBackRest, cluster: Identity | None, command: str) -> None:
-    """Raise where the command would fail at once: for check mode, in which it does not run."""
+    """Raise where the command would fail at once: for check mode, in which it does not run.
+
+    A server in another container cannot be seen, but its postmaster.pid can.
+    """
     pgbackrest.refuse_stopped(command)
     remote = any(re.match(r"pg\d+-host$", option) for option in pgbackrest.settings(command))
-    if cluster and cluster.path and not remote and not is_running(cluster.path):
+    if cluster and cluster.path and not remote and postmaster(cluster.path) is None:
         raise PgBackRestError(
             f"PostgreSQL does not run on {cluster.path}", 56, command=command, next_step="Start PostgreSQL first."
         )

@@ -485,11 +485,22 @@ def read_all(module: AnsibleModule) -> list[Stanza]:
     return [found[name] for name in sorted(found)]
 
 
+def record(module: AnsibleModule, stanza: Stanza, now: int) -> dict[str, t.Any]:
+    """A stanza for the result."""
+    result = {**stanza.to_dict(), "last": last_backups(stanza, now)}
+    if stanza.missing_in() and not PgBackRest(module, stanza.name).setting("pg1-path", "backup"):
+        result["problems"].append(
+            f"Stanza {stanza.name} is not in the configuration of this host. Correct its name, or configure it with "
+            "the module pgops.pgbackrest.config."
+        )
+    return result
+
+
 def all_problems(records: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     """The problems of all stanzas; finding none at all is one too."""
     if not records:
         return ["No stanza was found in the repositories. Create one with the module pgops.pgbackrest.stanza."]
-    return [f"{record['name']}: {problem}" for record in records for problem in record["problems"]]
+    return [f"{stanza['name']}: {problem}" for stanza in records for problem in stanza["problems"]]
 
 
 def main() -> None:
@@ -506,11 +517,11 @@ def main() -> None:
     except PgBackRestError as error:
         module.fail_json(**error.result())
     now = int(time.time())
-    records = [{**stanza.to_dict(), "last": last_backups(stanza, now)} for stanza in stanzas]
+    records = [record(module, stanza, now) for stanza in stanzas]
     module.exit_json(
         changed=False,
         version=version,
-        healthy=bool(records) and all(record["healthy"] for record in records),
+        healthy=bool(records) and all(stanza["healthy"] for stanza in records),
         problems=all_problems(records),
         stanzas=records,
     )

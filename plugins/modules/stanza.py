@@ -214,8 +214,8 @@ def act(pgbackrest: PgBackRest, actions: t.Sequence[str], online: bool) -> None:
 def have(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
     """Make the stanza present; returns the result."""
     params = module.params
-    before = read(pgbackrest)
     pgbackrest.require_stanza("stanza-create")
+    before = read(pgbackrest)
     cluster = known_cluster(pgbackrest.settings("stanza-create"), params["system_id"], params["pg_version"])
     actions = needed_actions(before, cluster, params["upgrade"])
     old = state_of(before)

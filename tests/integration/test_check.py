@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import typing as t
 
 import pytest
@@ -16,8 +18,7 @@ Hash = t.Callable[[t.Any], str]
 
 @pytest.mark.matrix
 def test_wal_arrives(run: Run, protected: t.Any) -> None:
-    for dummy in range(2):
-        result = run("check", protected.common)
+    for result in (run("check", protected.common), run("check", protected.common)):
         assert not result["failed"] and not result["changed"] and result["not_proven"] == []
         archive = result["repositories"][0]
         assert archive["advanced"] and archive["archive_id"] == f"{protected.pg_major}-1"
@@ -58,7 +59,10 @@ def test_another_archive_command(run: Run, protected: t.Any) -> None:
     protected.configure(archive_command="cp %p /nonexistent/%f")
     protected.sql("select pg_reload_conf()")
     message = failure(run, protected, 68)
-    assert "error 068 (archive-command-invalid): archive_command 'cp %p /nonexistent/%f' must contain pgbackrest" in message
+    assert (
+        "error 068 (archive-command-invalid): archive_command 'cp %p /nonexistent/%f' must contain pgbackrest"
+        in message
+    )
 
 
 def test_wal_does_not_arrive(run: Run, protected: t.Any) -> None:
@@ -74,15 +78,14 @@ def test_the_port_of_another_cluster(run: Run, protected: t.Any, root_directory:
     copy = protected.make_directory("copy")
     data = protected.pgdata
     protected.stop()
-    import shutil
-    import subprocess
-
     shutil.rmtree(copy)
     subprocess.run(["cp", "-a", str(data), str(copy)], check=True)
     protected.start()
     protected.config.write_text(text.replace(f"pg1-path={data}", f"pg1-path={copy}"), encoding="utf-8")
     message = failure(run, protected, 58)
-    assert "Check that pg1-path, pg1-port and pg1-socket-path in the configuration belong to the same cluster" in message
+    assert (
+        "Check that pg1-path, pg1-port and pg1-socket-path in the configuration belong to the same cluster" in message
+    )
 
 
 def test_a_repository_without_the_stanza(run: Run, protected: t.Any) -> None:
