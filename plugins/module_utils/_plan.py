@@ -21,7 +21,7 @@ from ._repository import Backup, Database
 from ._target import RecoveryTarget
 
 MASK = "********"
-_MOOT_WHEN_DONE = ("not_empty", "place_not_empty", "space")
+_MOOT_WHEN_DONE = ("not_empty", "space")
 _FIRST_USER_OID = 16384  # FirstNormalObjectId; databases below it are always restored
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 _OPTION_NAME = re.compile(r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
@@ -190,7 +190,7 @@ def absolute(pgdata: str, destination: Destination) -> str | None:
 def make_plan(request: Request, choice: Choice, database: Database | None, facts: Facts) -> Plan:
     """The plan, or PlanError with every problem found."""
     backup = choice.backup
-    problems = [*choice.problems, *_directory_problems(request, facts), *_stop_problems(facts)]
+    problems = [*choice.problems, *_directory_problems(request, facts), *_stop_problems(request, facts)]
     if backup is None or database is None:
         problems += _identity_problems(request, None, facts.directory)
         raise PlanError(problems)
@@ -393,11 +393,11 @@ def _identity_problems(request: Request, database: Database | None, directory: D
     return []
 
 
-def _stop_problems(facts: Facts) -> list[Problem]:
+def _stop_problems(request: Request, facts: Facts) -> list[Problem]:
     if not facts.stop_file or not facts.stop_blocks_archive_get:
         return []
     sentence = f"The stop file {facts.stop_file} exists: the restored cluster could not fetch WAL from the archive."
-    return [Problem("stopped", sentence, "When the reason of the stop is gone run: pgbackrest start")]
+    return [Problem("stopped", sentence, f"When its reason is gone run: pgbackrest --stanza={request.stanza} start")]
 
 
 def _name_problems(request: Request, backup: Backup) -> list[Problem]:
@@ -467,7 +467,7 @@ def _place_problems(request: Request, targets: t.Sequence[Destination], facts: F
         taken[path] = title
         if not place.writable:
             problems.append(_not_writable(path, facts.user))
-        if not place.empty and not _may_overwrite(request, destination, facts.directory):
+        if not place.empty and not _may_overwrite(destination, facts.directory):
             problems.append(
                 Problem(
                     "place_not_empty",
@@ -491,8 +491,9 @@ def _not_writable(path: str, user: str) -> Problem:
     return Problem("not_writable", sentence, f"Create {path} with owner {user}, or run the task as another user.")
 
 
-def _may_overwrite(request: Request, destination: Destination, directory: Directory) -> bool:
-    return request.delta and directory.state in ("cluster", "unfinished") and _stands(destination, directory)
+def _may_overwrite(destination: Destination, directory: Directory) -> bool:
+    # Without delta the directory itself is the problem, and told as such.
+    return directory.state in ("cluster", "unfinished") and _stands(destination, directory)
 
 
 def _space(backup: Backup, facts: Facts) -> dict[str, int]:
