@@ -57,21 +57,7 @@ class Tally:
 
 def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[str]]) -> Request:
     """What the task wants; what it leaves open is as the configuration says. Raises PlanError about bad options."""
-    options = {name.replace("-", "_"): _text(value) for name, value in (params["recovery_options"] or {}).items()}
-    problems = [Problem("recovery_options", sentence, "") for sentence in option_problems(options)]
-    target = RecoveryTarget()
-    try:
-        target = parse_target(
-            params["type"],
-            params["target"],
-            params["target_timeline"],
-            params["target_action"],
-            bool(params["target_exclusive"]),
-        )
-    except TargetError as error:
-        problems += [Problem("target", sentence, "") for sentence in error.problems]
-    if problems:
-        raise PlanError(problems)
+    target, options = _checked_options(params)
 
     def default(name: str) -> list[str]:
         return settings.get(name, [])
@@ -99,6 +85,21 @@ def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[st
         },
         archive_mode=params["archive_mode"] or (default("archive-mode") or ["preserve"])[0],
     )
+
+
+def _checked_options(params: t.Mapping[str, t.Any]) -> tuple[RecoveryTarget, dict[str, str]]:
+    """The target and the recovery options of the task."""
+    options = {name.replace("-", "_"): _text(value) for name, value in (params["recovery_options"] or {}).items()}
+    problems = [Problem("recovery_options", sentence, "") for sentence in option_problems(options)]
+    names = ("type", "target", "target_timeline", "target_action", "target_exclusive")
+    target = RecoveryTarget()
+    try:
+        target = parse_target(*(params[name] for name in names))
+    except TargetError as error:
+        problems += [Problem("target", sentence, "") for sentence in error.problems]
+    if problems:
+        raise PlanError(problems)
+    return target, options
 
 
 def read_plan(backrest: PgBackRest, request: Request, locked: bool) -> Plan:
