@@ -39,32 +39,24 @@ def give_to_owner(cluster: t.Any, path: t.Any) -> None:
         shutil.chown(path, cluster.root.owner(), cluster.root.group())
 
 
-@pytest.mark.parametrize("module", ALL)
-@pytest.mark.parametrize("executable", ["/nonexistent/pgbackrest", "pgbackrest-that-is-not-there"])
-def test_program_missing(run: Run, cluster: t.Any, module: str, executable: str) -> None:
-    text = message(run(module, {**cluster.common, "executable": executable}), f"{module}, program missing")
-    assert text == (
-        f"The program {executable} is not on this host. "
-        "Install the package pgbackrest, or name the program in the option executable."
-    )
-
-
-@pytest.mark.parametrize("module", ALL)
-def test_program_too_old(run: Run, cluster: t.Any, module: str) -> None:
+def test_program_missing_too_old_or_another(run: Run, cluster: t.Any) -> None:
     program = cluster.root / "pgbackrest-2.44"
     program.write_text("#!/bin/sh\necho pgBackRest 2.44\n", encoding="utf-8")
     program.chmod(0o755)
-    text = message(run(module, {**cluster.common, "executable": str(program)}), f"{module}, program too old")
-    assert text == (
-        "This host has pgBackRest 2.44; the collection needs 2.45 or newer. "
-        "Upgrade the package pgbackrest on all hosts of the stanza."
-    )
-
-
-@pytest.mark.parametrize("module", ALL)
-def test_another_program_of_that_name(run: Run, cluster: t.Any, module: str) -> None:
-    result = run(module, {**cluster.common, "executable": "/bin/true"})
-    assert "did not answer as pgBackRest does" in message(result, f"{module}, another program")
+    for module in ALL:
+        for executable in ("/nonexistent/pgbackrest", "pgbackrest-that-is-not-there"):
+            text = message(run(module, {**cluster.common, "executable": executable}), f"{module}, program missing")
+            assert text == (
+                f"The program {executable} is not on this host. "
+                "Install the package pgbackrest, or name the program in the option executable."
+            )
+        text = message(run(module, {**cluster.common, "executable": str(program)}), f"{module}, program too old")
+        assert text == (
+            "This host has pgBackRest 2.44; the collection needs 2.45 or newer. "
+            "Upgrade the package pgbackrest on all hosts of the stanza."
+        )
+        text = message(run(module, {**cluster.common, "executable": "/bin/true"}), f"{module}, another program")
+        assert "did not answer as pgBackRest does" in text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be refused")
@@ -77,20 +69,24 @@ def test_root_where_the_files_belong_to_another_user(run: Run, protected: t.Any,
     assert (tree_hash(protected.root / "repo"), tree_hash(protected.root / "lock")) == before
 
 
-@pytest.mark.parametrize("module", ["stanza", "backup"])
-def test_lock_held(run: Run, cluster: t.Any, module: str) -> None:
-    if module == "backup":
-        cluster.protect()
-    else:
-        cluster.write_config()
-        cluster.start()
-    with open(cluster.root / "lock" / "main-backup.lock", "w", encoding="utf-8") as file:
-        give_to_owner(cluster, file.name)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        result = run(module, cluster.common)
-    text = message(result, f"{module}, lock held")
-    assert result["error"]["code"] == 50 and "main-backup.lock': Resource temporarily unavailable" in text
-    assert text.endswith("Another pgBackRest process works on this stanza. Wait until it ends, or let the task retry.")
+def needs_creating(cluster: t.Any) -> None:
+    """Give the stanza something to do: a second repository without it."""
+    cluster.write_config({"repo2-path": str(cluster.make_directory("repo2")), "repo2-retention-full": "2"})
+
+
+def test_lock_held(run: Run, protected: t.Any) -> None:
+    for module in ("backup", "stanza"):
+        if module == "stanza":
+            needs_creating(protected)
+        with open(protected.root / "lock" / "main-backup.lock", "w", encoding="utf-8") as file:
+            give_to_owner(protected, file.name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            result = run(module, protected.common)
+        text = message(result, f"{module}, lock held")
+        assert result["error"]["code"] == 50 and "main-backup.lock': Resource temporarily unavailable" in text
+        assert text.endswith(
+            "Another pgBackRest process works on this stanza. Wait until it ends, or let the task retry."
+        )
 
 
 def test_lock_of_another_user(run: Run, protected: t.Any) -> None:
@@ -105,19 +101,16 @@ def test_lock_of_another_user(run: Run, protected: t.Any) -> None:
     assert "Run the task as the user who owns the lock directory" in message(result, "backup, lock of another user")
 
 
-@pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("module", ACTING)
-def test_stop_file(run: Run, cluster: t.Any, module: str, check_mode: bool) -> None:
-    if module == "stanza":
-        cluster.write_config()
-        cluster.start()
-    else:
-        cluster.protect()
-    cluster.pgbackrest("stop")
-    result = run(module, cluster.common, check=check_mode)
-    text = message(result, f"{module}, stop file")
-    assert result["error"]["code"] == 62 and "stop file" in text
-    assert text.endswith("When that reason is gone run: pgbackrest --stanza=main start")
+def test_stop_file(run: Run, protected: t.Any) -> None:
+    protected.pgbackrest("stop")
+    for module in ("backup", "check", "stanza"):
+        if module == "stanza":
+            needs_creating(protected)
+        for check_mode in (False, True):
+            result = run(module, protected.common, check=check_mode)
+            text = message(result, f"{module}, stop file")
+            assert result["error"]["code"] == 62 and "stop file" in text
+            assert text.endswith("When that reason is gone run: pgbackrest --stanza=main start")
 
 
 @pytest.mark.matrix
@@ -146,57 +139,54 @@ def test_repository_not_writable(run: Run, cluster: t.Any) -> None:
     cluster.repo.chmod(0o750)
 
 
-@pytest.mark.parametrize("module", ACTING)
-def test_repository_not_readable(run: Run, protected: t.Any, module: str) -> None:
+def test_repository_not_readable(run: Run, protected: t.Any) -> None:
     protected.repo.chmod(0o000)
     try:
-        text = message(run(module, protected.common), f"{module}, repository not readable")
-        info = run("backup_info", protected.common)
+        results = {module: run(module, protected.common) for module in ALL}
     finally:
         protected.repo.chmod(0o750)
-    assert text.startswith("Repository 1: [") or "pgbackrest" in text
-    assert "Permission denied" in text and "Check that the repository can be reached" in text
-    assert not info["healthy"] and "Permission denied" in info["problems"][0]
+    for module in ACTING:
+        text = message(results[module], f"{module}, repository not readable")
+        assert text.startswith("Repository 1: [") and "Permission denied" in text
+        assert "Check that the repository can be reached" in text
+    assert not results["backup_info"]["healthy"] and "Permission denied" in results["backup_info"]["problems"][0]
 
 
-@pytest.mark.parametrize("module", ACTING)
-def test_repository_unreachable(run: Run, protected: t.Any, module: str) -> None:
+def test_repository_unreachable(run: Run, protected: t.Any) -> None:
     """An object store that does not answer."""
     store = {"repo1-type": "s3", "repo1-s3-bucket": "b", "repo1-s3-endpoint": "127.0.0.1", "repo1-s3-region": "r"}
     keys = {"repo1-s3-key": "k", "repo1-s3-key-secret": "PASSPHRASE", "repo1-s3-uri-style": "path"}
     protected.write_config({**store, **keys, "repo1-storage-port": "1", "io-timeout": "1", "repo1-path": "/repo"})
-    text = message(run(module, protected.common), f"{module}, repository unreachable")
-    assert "127.0.0.1:1" in text and "Check that the repository can be reached" in text
+    for module in ACTING:
+        text = message(run(module, protected.common), f"{module}, repository unreachable")
+        assert "127.0.0.1:1" in text and "Check that the repository can be reached" in text
+    info = run("backup_info", protected.common)
+    assert not info["healthy"] and "127.0.0.1:1" in info["problems"][0]
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("module", ACTING)
-def test_postgresql_down(run: Run, cluster: t.Any, module: str, check_mode: bool) -> None:
-    if module == "stanza":
-        cluster.write_config()
-    else:
-        cluster.protect()
-        cluster.stop()
-    result = run(module, cluster.common, check=check_mode)
-    text = message(result, f"{module}, PostgreSQL down")
-    assert result["error"]["code"] in (27, 56)
-    assert "in recovery" not in text
-    assert (
-        f"PostgreSQL does not run on {cluster.pgdata}. Start PostgreSQL" in text or "No such file or directory" in text
-    )
+def test_postgresql_down(run: Run, protected: t.Any, check_mode: bool) -> None:
+    protected.stop()
+    for module in ("backup", "check", "stanza"):
+        if module == "stanza":
+            needs_creating(protected)
+        result = run(module, protected.common, check=check_mode)
+        text = message(result, f"{module}, PostgreSQL down")
+        assert result["error"]["code"] in (27, 56) and "in recovery" not in text
+        if check_mode:
+            assert f"PostgreSQL does not run on {protected.pgdata}. Start PostgreSQL first." in text
+        else:
+            assert "No such file or directory" in text and "Check that PostgreSQL runs" in text
 
 
-@pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("module", ACTING)
-def test_stanza_absent_from_the_configuration(run: Run, protected: t.Any, module: str, check_mode: bool) -> None:
-    params = {**protected.common, "stanza": "mian"}
-    result = run(module, params, check=check_mode)
-    text = message(result, f"{module}, stanza absent from the configuration")
-    assert result["error"]["code"] == 37
-    assert "Stanza mian is not in the configuration: no section [mian] with pg1-path." in text
-    assert text.endswith(
-        "Configure stanza mian (pg1-path) with the module pgops.pgbackrest.config, or correct its name."
-    )
+def test_stanza_absent_from_the_configuration(run: Run, protected: t.Any) -> None:
+    for module in ACTING:
+        for check_mode in (False, True):
+            result = run(module, {**protected.common, "stanza": "mian"}, check=check_mode)
+            text = message(result, f"{module}, stanza absent from the configuration")
+            assert result["error"]["code"] == 37
+            assert "Stanza mian is not in the configuration: no section [mian] with pg1-path." in text
+            assert text.endswith("with the module pgops.pgbackrest.config, or correct its name.")
 
 
 def test_info_of_a_stanza_absent_from_the_configuration(run: Run, protected: t.Any) -> None:
@@ -205,35 +195,34 @@ def test_info_of_a_stanza_absent_from_the_configuration(run: Run, protected: t.A
     assert "Stanza mian is not in the configuration of this host" in " ".join(info["problems"])
 
 
-@pytest.mark.parametrize("module", ["backup", "check"])
-def test_stanza_not_created(run: Run, cluster: t.Any, module: str) -> None:
+def test_stanza_not_created(run: Run, cluster: t.Any) -> None:
     cluster.write_config()
     cluster.start()
-    for check_mode in (False, True):
-        result = run(module, cluster.common, check=check_mode)
-        text = message(result, f"{module}, stanza not created")
-        assert result["error"]["code"] == 55
-        assert "Create stanza main with the module pgops.pgbackrest.stanza." in text
+    for module in ("backup", "check"):
+        for check_mode in (False, True):
+            result = run(module, cluster.common, check=check_mode)
+            text = message(result, f"{module}, stanza not created")
+            assert result["error"]["code"] == 55
+            assert "Create stanza main with the module pgops.pgbackrest.stanza." in text
 
 
-@pytest.mark.parametrize("module", ALL)
-def test_configuration_missing(run: Run, cluster: t.Any, module: str) -> None:
-    text = message(run(module, {**cluster.common, "config": "/nonexistent.conf"}), f"{module}, no configuration")
-    assert "/nonexistent.conf" in text and "pgops.pgbackrest.config" in text
+def test_configuration_missing(run: Run, cluster: t.Any) -> None:
+    for module in ALL:
+        text = message(run(module, {**cluster.common, "config": "/nonexistent.conf"}), f"{module}, no configuration")
+        assert "/nonexistent.conf" in text and "pgops.pgbackrest.config" in text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a file of another user")
-@pytest.mark.parametrize("module", ALL)
-def test_configuration_not_readable(run: Run, protected: t.Any, module: str) -> None:
-    shutil.chown(protected.config, "root", "root")
-    protected.config.chmod(0o600)
-    text = message(run(module, protected.common), f"{module}, configuration not readable")
-    assert str(protected.config) in text and "become_user" in text
+def test_configuration_not_readable(run: Run, cluster: t.Any) -> None:
+    cluster.write_config()
+    shutil.chown(cluster.config, "root", "root")
+    cluster.config.chmod(0o600)
+    for module in ALL:
+        text = message(run(module, cluster.common), f"{module}, configuration not readable")
+        assert str(cluster.config) in text and "become_user" in text
 
 
-@pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("module", ["backup", "check"])
-def test_another_cluster_than_the_stanza_s(run: Run, protected: t.Any, module: str, check_mode: bool) -> None:
+def test_another_cluster_than_the_stanza_s(run: Run, protected: t.Any) -> None:
     """Backups of the old cluster are no reason to believe that the new one is protected."""
     protected.backup()
     protected.stop()
@@ -242,7 +231,8 @@ def test_another_cluster_than_the_stanza_s(run: Run, protected: t.Any, module: s
     command = f"{protected.executable} --config={protected.config} --stanza=main archive-push %p"
     protected.configure(archive_mode="on", archive_command=command)
     protected.start()
-    params = {**protected.common, **({"max_age": "1d"} if module == "backup" else {})}
-    result = run(module, params, check=check_mode)
-    assert result["error"]["code"] == 51
-    assert "belongs to PostgreSQL" in message(result, f"{module}, another cluster")
+    for module, params in (("backup", {"max_age": "1d"}), ("check", {})):
+        for check_mode in (False, True):
+            result = run(module, {**protected.common, **params}, check=check_mode)
+            assert result["error"]["code"] == 51
+            assert "belongs to PostgreSQL" in message(result, f"{module}, another cluster")
