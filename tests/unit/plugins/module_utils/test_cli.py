@@ -98,8 +98,9 @@ def test_postgresql_down(fixture_text: Text) -> None:
     assert "No such file or directory" in text and "Check that PostgreSQL runs" in text and error.hint is None
 
 
-def test_wrong_passphrase(fixture_text: Text) -> None:
-    error = failure(fixture_text("backup_wrong_passphrase_2.45.txt"), 29)
+@pytest.mark.parametrize("version", ["2.45", "2.60.0"])
+def test_wrong_passphrase(fixture_text: Text, version: str) -> None:
+    error = failure(fixture_text(f"backup_wrong_passphrase_{version}.txt"), 29)
     assert str(error) == (
         "pgbackrest backup failed with error 029 (format): unable to load info file "
         "'/srv/cluster/repo2/backup/main/backup.info' with the configured passphrase. Check repo1-cipher-type and "

@@ -43,9 +43,9 @@ def warned_fixture(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(name="info")
 def info_fixture(config: str, fixture_text: Text) -> t.Callable[..., Command]:
-    def info(name: str, *words: str) -> Command:
+    def info(name: str, *words: str, version: str = "2.45") -> Command:
         argv = ["pgbackrest", f"--config={config}", "--stanza=main", *LOG, "--output=json", *words, "info"]
-        return argv, 0, fixture_text(f"{name}_2.45.json"), ""
+        return argv, 0, fixture_text(f"{name}_{version}.json"), ""
 
     return info
 
@@ -59,19 +59,29 @@ def at(monkeypatch: pytest.MonkeyPatch, age: int) -> None:
     monkeypatch.setattr(backup.time, "time", lambda: FULL_STOP + age)
 
 
-def test_promoted_to_full(run_module: Run, fixture_text: Text, config: str, info: t.Any, warned: list[str]) -> None:
-    log = fixture_text("backup_promoted_2.45.log")
+@pytest.mark.parametrize(("version", "label", "took"), [("2.45", FULL, "2 s"), ("2.60.0", "20261122-215529F", "6 s")])
+def test_promoted_to_full(
+    run_module: Run,
+    fixture_text: Text,
+    config: str,
+    info: t.Any,
+    warned: list[str],
+    version: str,
+    label: str,
+    took: str,
+) -> None:
+    log = fixture_text(f"backup_promoted_{version}.log")
     commands = [
-        VERSION,
-        info("info_empty"),
+        (VERSION[0], 0, f"pgBackRest {version}\n", ""),
+        info("info_empty", version=version),
         (taking(config, "--type=incr", "--annotation=reason=before release"), 0, log, ""),
-        info("info_full"),
+        info("info_full", version=version),
     ]
     params = {"stanza": "main", "config": config, "annotations": {"reason": "before release"}}
     result = run_module("backup", params, commands=commands)
     assert result["changed"] and result["promoted_to_full"] and result["type"] == "full"
-    assert result["backup"]["label"] == FULL and result["backup"]["annotations"] == {"reason": "before release"}
-    assert result["msg"] == f"Took the full backup {FULL} in 2 s: there is no backup that counts as incr."
+    assert result["backup"]["label"] == label and result["backup"]["annotations"] == {"reason": "before release"}
+    assert result["msg"] == f"Took the full backup {label} in {took}: there is no backup that counts as incr."
     assert warned == ["There is no prior full backup, so this incr backup is a full one."]
 
 

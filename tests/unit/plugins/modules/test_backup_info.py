@@ -106,11 +106,15 @@ def test_percent_of_a_running_backup_before_2_48(run_module: Run, fixture_text: 
 
 
 def test_percent_of_a_running_backup_since_2_48(run_module: Run, fixture_text: Text, config: str) -> None:
-    data = json.loads(fixture_text("info_running_2.45.json"))
-    data[0]["status"]["lock"]["backup"] = {"held": True, "size": 2000, "size-cplt": 500}
-    commands = [(VERSION[0], 0, "pgBackRest 2.48\n", ""), (info(config), 0, json.dumps(data), "")]
+    answer = (info(config), 0, fixture_text("info_running_2.60.0.json"), "")
+    commands = [(VERSION[0], 0, "pgBackRest 2.60.0\n", ""), answer]
     result = run_module("backup_info", {"stanza": "main", "config": config}, commands=commands)
-    assert result["stanzas"][0]["running"] == {"command": "backup", "percent": 25.0, "done": 500, "total": 2000}
+    assert result["stanzas"][0]["running"] == {
+        "command": "backup",
+        "percent": 95.4,
+        "done": 481886208,
+        "total": 504886764,
+    }
 
 
 def test_one_set_in_detail(run_module: Run, fixture_text: Text, config: str) -> None:
