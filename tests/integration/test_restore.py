@@ -403,8 +403,7 @@ def test_a_standby_gets_its_recovery_options_and_nobody_sees_the_password(
 def test_a_second_recovery_asks_for_the_timeline(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     params = {**stopped.common, "delta": True, "type": "time", "target": history["time"], "target_action": "promote"}
     assert run("restore", params)["changed"]
-    stopped.start()
-    stopped.sql("SELECT pg_promote()") if stopped.sql("SELECT pg_is_in_recovery()") == [("t",)] else None
+    open_up(stopped)
     stopped.archive()
     stopped.stop()
     refused = run("restore", params)
