@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
+from time import monotonic, sleep
 
 from ._cluster import ClusterError
 from ._progress import Progress
@@ -61,6 +61,7 @@ class Watch:
         self._error: DatabaseError | None = None
         self._log_file: str | None = None
         self._told: set[str] = set()
+        self._alive_once = False
         self.timed_out = False
 
     @property
@@ -78,6 +79,7 @@ class Watch:
         if not HAS_PSYCOPG2:
             connect(self._module)
         self._seen, self._error = observe(self._module, self._pgdata)
+        self._alive_once = self._alive_once or self._seen.alive
         if self._log_file is None or self._seen.alive:
             self._log_file = find_log(self._pgdata, self._module.params["log_file"]) or self._log_file
 
@@ -90,18 +92,17 @@ class Watch:
 
     def wait(self, wanted: str, may_promote: bool, timeout: int, progress: Progress) -> None:
         """Wait for the wanted outcome, promoting if need be. Raises RecoveryFailed, ClusterError, DatabaseError."""
-        began, pause, first = time.monotonic(), _SHORTEST_PAUSE, None
-        alive_once, reachable = False, began
+        began, pause, first = monotonic(), _SHORTEST_PAUSE, None
+        reachable = began
         while True:
             self.look()
-            now = time.monotonic()
-            alive_once = alive_once or self._seen.alive
+            now = monotonic()
             if self._error is None or self._seen.status.strip() != "ready":
                 reachable = now
             if self._error is not None and now - reachable > _GRACE:
                 raise self._error
             found = self.outcome
-            missing = found == "exited" and not alive_once and now - began < _GRACE
+            missing = found == "exited" and not self._alive_once and now - began < _GRACE
             if not missing and not self._step(decide(wanted, found, may_promote), found, wanted):
                 return
             if now - began > timeout:
@@ -110,7 +111,7 @@ class Watch:
             first = first or self._seen.replay_lsn
             percent, done, total, text = replay_progress(first or 0, self._seen, self._target)
             progress.report(percent, done, total, text=text)
-            time.sleep(pause)
+            sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
 
     def _step(self, step: str, found: str, wanted: str) -> bool:
