@@ -254,7 +254,7 @@ def reach(watch: Watch, params: dict[str, t.Any]) -> None:
         watch.clean()
 
 
-def main() -> t.NoReturn:
+def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_by={"target": ["target_type"]})
     try:
         watch = Watch(module, wanted_target(module.params))

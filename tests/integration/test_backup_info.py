@@ -77,7 +77,7 @@ def test_percent_of_a_running_backup(run: Run, protected: t.Any) -> None:
     argv[1:1] = ["--compress-type=gz", "--compress-level=9"]
     prefix = ["runuser", "-u", "postgres", "--"] if protected.root.owner() == "postgres" else []
     with subprocess.Popen([*prefix, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/") as process:
-        seen = []
+        seen: list[t.Any] = []
         while process.poll() is None and len(seen) < 1:
             running = run("backup_info", protected.common)["stanzas"][0]["running"]
             if running and running["percent"] is not None:

@@ -247,7 +247,9 @@ def test_no_sentence_quotes_a_secret(value: str, key: str) -> None:
 
 
 def test_warnings() -> None:
-    sections = {"global": {"archive-push-queue-max": "1GiB", "job-retry": 1, "beta": False, "delta": True}}
+    sections: dict[str, dict[str, t.Any]] = {
+        "global": {"archive-push-queue-max": "1GiB", "job-retry": 1, "beta": False, "delta": True}
+    }
     first, second = config_rules.warnings(sections, (2, 45))
     assert first.startswith("[global] archive-push-queue-max: when the queue is full pgBackRest drops WAL")
     assert second.startswith("[global] job-retry is internal to pgBackRest")

@@ -155,29 +155,29 @@ def test_versions(text: str, version: tuple[int, ...]) -> None:
 
 def test_program_missing() -> None:
     with pytest.raises(_cli.PgBackRestError, match="The program missing is not on this host"):
-        _cli.PgBackRest(FakeModule(executable="missing")).run("check")  # type: ignore[arg-type]
+        _cli.PgBackRest(FakeModule(executable="missing")).run("check")
 
 
 @pytest.mark.parametrize("text", ["pgBackRest 2.44", "pgBackRest 1.29"])
 def test_program_too_old(text: str) -> None:
     with pytest.raises(_cli.PgBackRestError, match="the collection needs 2.45 or newer"):
-        _cli.PgBackRest(FakeModule((0, text, ""))).require_version()  # type: ignore[arg-type]
+        _cli.PgBackRest(FakeModule((0, text, ""))).require_version()
 
 
 def test_run_repeats_what_may_pass(fixture_text: Text) -> None:
     locked = (50, "", fixture_text("backup_locked_2.45.txt"))
     module = FakeModule(locked, locked, (0, "", "WARN: careful\n"))
-    output = _cli.PgBackRest(module, "main").run("backup", {"type": "full"}, retries=2)  # type: ignore[arg-type]
+    output = _cli.PgBackRest(module, "main").run("backup", {"type": "full"}, retries=2)
     assert output.warnings() == ["careful"]
     assert module.commands == [["/usr/bin/pgbackrest", "--stanza=main", *LOG, "--type=full", "backup"]] * 3
     with pytest.raises(_cli.PgBackRestError, match="Another pgBackRest process works"):
-        _cli.PgBackRest(FakeModule(locked, locked), "main").run("backup", retries=1)  # type: ignore[arg-type]
+        _cli.PgBackRest(FakeModule(locked, locked), "main").run("backup", retries=1)
 
 
 def test_run_does_not_repeat_what_stays(fixture_text: Text) -> None:
     module = FakeModule((62, "", fixture_text("backup_stopped_2.45.txt")))
     with pytest.raises(_cli.PgBackRestError):
-        _cli.PgBackRest(module, "main").run("backup", retries=5)  # type: ignore[arg-type]
+        _cli.PgBackRest(module, "main").run("backup", retries=5)
     assert len(module.commands) == 1
 
 
@@ -186,18 +186,18 @@ def test_run_long_gives_every_line_and_keeps_the_rest(tmp_path: Path) -> None:
     program.write_text(f"#!{sys.executable}\nprint('P00   INFO: begin')\nprint('P01 DETAIL: file')\n", encoding="utf-8")
     program.chmod(0o755)
     module = FakeModule()
-    module.get_bin_path = lambda name: str(program)  # type: ignore[method-assign]
+    module.get_bin_path = lambda name: str(program)
     lines: list[str] = []
-    output = _cli.PgBackRest(module, "main").run_long("backup", on_line=lines.append)  # type: ignore[arg-type]
+    output = _cli.PgBackRest(module, "main").run_long("backup", on_line=lines.append)
     assert lines == ["P00   INFO: begin", "P01 DETAIL: file"]
     assert [message.text for message in output.messages] == ["begin"]
 
 
 def test_info_after_warnings_and_with_control_characters() -> None:
     module = FakeModule((0, 'P00   WARN: strange option\n[{"name": "a\tb"}]', ""))
-    assert _cli.PgBackRest(module).info() == [{"name": "a\tb"}]  # type: ignore[arg-type]
+    assert _cli.PgBackRest(module).info() == [{"name": "a\tb"}]
     with pytest.raises(_cli.PgBackRestError, match="did not print JSON"):
-        _cli.PgBackRest(FakeModule((0, "nothing", ""))).info()  # type: ignore[arg-type]
+        _cli.PgBackRest(FakeModule((0, "nothing", ""))).info()
 
 
 def configured(tmp_path: Path, text: str) -> FakeModule:
@@ -208,22 +208,22 @@ def configured(tmp_path: Path, text: str) -> FakeModule:
 
 def test_require_stanza(tmp_path: Path) -> None:
     module = configured(tmp_path, "[main]\npg1-path=/data\n")
-    _cli.PgBackRest(module, "main").require_stanza("backup")  # type: ignore[arg-type]
+    _cli.PgBackRest(module, "main").require_stanza("backup")
     with pytest.raises(_cli.PgBackRestError, match="Stanza other is not in the configuration"):
-        _cli.PgBackRest(module, "other").require_stanza("backup")  # type: ignore[arg-type]
+        _cli.PgBackRest(module, "other").require_stanza("backup")
     with pytest.raises(_cli.PgBackRestError, match=r"There is no configuration file /nonexistent\.conf"):
-        _cli.PgBackRest(FakeModule(config="/nonexistent.conf"), "main").require_stanza("backup")  # type: ignore[arg-type]
+        _cli.PgBackRest(FakeModule(config="/nonexistent.conf"), "main").require_stanza("backup")
 
 
 def test_the_environment_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGBACKREST_PG1_PATH", "/other")
-    pgbackrest = _cli.PgBackRest(configured(tmp_path, "[main]\npg1-path=/data\n"), "main")  # type: ignore[arg-type]
+    pgbackrest = _cli.PgBackRest(configured(tmp_path, "[main]\npg1-path=/data\n"), "main")
     assert pgbackrest.setting("pg1-path", "backup") == ["/other"]
 
 
 @pytest.mark.parametrize("name", ["main.stop", "all.stop"])
 def test_stop_files(tmp_path: Path, name: str) -> None:
-    pgbackrest = _cli.PgBackRest(configured(tmp_path, f"[global]\nlock-path={tmp_path}\n"), "main")  # type: ignore[arg-type]
+    pgbackrest = _cli.PgBackRest(configured(tmp_path, f"[global]\nlock-path={tmp_path}\n"), "main")
     assert pgbackrest.stop_file() is None
     pgbackrest.refuse_stopped("check")
     (tmp_path / name).touch()
@@ -235,7 +235,7 @@ def test_stanzas_with_their_own_repository(tmp_path: Path) -> None:
     text = "[global]\nrepo1-path=/r\n[a]\npg1-path=/a\n[b]\nrepo1-cipher-pass=x\n[c:info]\nrepo-path=/c\n"
     text += "[d]\nrepo1-retention-full=2\n"
     module = configured(tmp_path, text)
-    assert _cli.PgBackRest(module).stanzas_with_own_repository() == ["b", "c"]  # type: ignore[arg-type]
+    assert _cli.PgBackRest(module).stanzas_with_own_repository() == ["b", "c"]
 
 
 def test_root_is_refused_where_files_belong_to_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +243,6 @@ def test_root_is_refused_where_files_belong_to_another_user(tmp_path: Path, monk
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(_cli, "_owner_uid", lambda path: 1234)
     with pytest.raises(_cli.PgBackRestError, match=f"This task runs as root, but {tmp_path} belongs to 1234"):
-        _cli.PgBackRest(module, "main").refuse_foreign_root("backup")  # type: ignore[arg-type]
+        _cli.PgBackRest(module, "main").refuse_foreign_root("backup")
     monkeypatch.setattr(_cli, "_owner_uid", lambda path: 0)
-    _cli.PgBackRest(module, "main").refuse_foreign_root("backup")  # type: ignore[arg-type]
+    _cli.PgBackRest(module, "main").refuse_foreign_root("backup")

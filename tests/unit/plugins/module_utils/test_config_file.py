@@ -92,7 +92,7 @@ def test_mask_changes_nothing_but_secrets(sections: dict[str, t.Any]) -> None:
 
 
 def test_rendered_text_is_in_a_fixed_readable_order() -> None:
-    sections = {
+    sections: config_file.Sections = {
         "web": {"pg1-path": "/w"},
         "main:backup": {"delta": True},
         "main": {"pg2-path": "/b", "pg10-path": "/c", "pg1-path": "/a", "exclude": ["z", "a"], "db-include": []},
