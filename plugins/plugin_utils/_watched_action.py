@@ -47,8 +47,6 @@ kill -s TERM -- "-$pid" 2>/dev/null
 n=40; while [ "$n" -gt 0 ] && [ ! -e "$job" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.25; n=$((n - 1)); done
 {forget}"""
 _FORGET = 'rm -f "$job" "$job.pid" "$job.progress" "$job.out" "$job.err"'
-
-
 _FORGET_AND_SAY = "job={job}; " + _FORGET + "; echo pgops-state=done"
 _ERRORS = 'job={job}; echo pgops-state=lost; tail -n 1 "$job.err" 2>/dev/null || :'
 _JOB_KEYS = ("ansible_job_id", "started", "finished", "results_file")
@@ -123,11 +121,18 @@ class WatchedAction(ActionBase):
         try:
             return self._execute_module(task_vars=task_vars)
         except AnsibleConnectionFailure:
-            if self._ask(_WATCH, steps=0).partition("\n")[0] not in ("running", "done", "lost"):
+            # Asked once only: a host that was never there is unreachable, and nobody wants to wait to hear that.
+            if not self._has_begun():
                 raise
             return None
         finally:
             self._task.environment = environment
+
+    def _has_begun(self) -> bool:
+        try:
+            return self._answer(_WATCH, steps=0).partition("\n")[0] in ("running", "done", "lost")
+        except AnsibleConnectionFailure:
+            return False
 
     def _watch(self) -> None:
         """Show a line every few seconds until the work has ended."""
@@ -164,7 +169,7 @@ class WatchedAction(ActionBase):
 
     def _lost(self) -> dict[str, t.Any]:
         errors = self._ask(_ERRORS).partition("\n")[2].strip().splitlines()
-        reason = f" Its last words: {errors[-1]}" if errors and not self._task.no_log else ""
+        reason = f" Its last words: {errors[-1].rstrip('.')}." if errors and not self._task.no_log else ""
         what = f"The process of {self._label()} on the host ended without an answer."
         return {
             "failed": True,
@@ -178,15 +183,14 @@ class WatchedAction(ActionBase):
 
     def _ask(self, script: str, **values: t.Any) -> str:
         """Output of a script on the host after its marker. Waits for a lost connection to come back."""
+        return t.cast(str, self._persist(lambda: self._answer(script, **values)))
 
-        def attempt() -> str:
-            output = self._low_level_execute_command(script.format(job=self._quoted_job(), **values))
-            dummy, marker, answer = str(output["stdout"]).replace("\r", "").partition("pgops-state=")
-            if not marker:
-                raise AnsibleConnectionFailure(f"The host does not answer: {output['stderr']}")
-            return answer
-
-        return self._persist(attempt)
+    def _answer(self, script: str, **values: t.Any) -> str:
+        output = self._low_level_execute_command(script.format(job=self._quoted_job(), **values))
+        dummy, marker, answer = str(output["stdout"]).replace("\r", "").partition("pgops-state=")
+        if not marker:
+            raise AnsibleConnectionFailure(f"The host does not answer: {output['stderr']}")
+        return answer
 
     def _persist(self, attempt: t.Callable[[], t.Any]) -> t.Any:
         lost: float | None = None
