@@ -62,7 +62,7 @@ unit: $(TESTS)/installed $(COLLECTION) ## Test functions and modules without Pos
 	@$(PYTEST) -n auto tests/unit $(PYTEST_ARGS)
 
 integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with real clusters and several versions
-	@$(PYTEST) tests/integration $(PYTEST_ARGS)
+	@$(PYTEST) -n auto tests/integration $(PYTEST_ARGS)
 
 clean: ## Remove what these targets built and downloaded (Debian packages stay installed)
 	@tests/tools/fetch_programs.sh remove

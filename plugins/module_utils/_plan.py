@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ._choice import Choice
+from ._cluster import Postmaster
 from ._directory import Directory, Place
 from ._problem import PlanError, Problem
 from ._repository import Backup, Database
@@ -50,6 +51,7 @@ class Request:
     recovery_options: dict[str, str] = field(default_factory=dict)
     inherited_recovery_options: dict[str, str] = field(default_factory=dict)
     archive_mode: str = "preserve"
+    plan_only: bool = False  # check mode: a plan is made before the cluster is stopped
 
 
 @dataclass(frozen=True)
@@ -327,25 +329,18 @@ def _directory_problems(request: Request, facts: Facts) -> list[Problem]:
         problems.append(
             Problem("locked", f"Another restore works on {path}.", "Wait until it ends; this one changed nothing.")
         )
-    problems += _running_problems(path, directory)
+    problems += _running_problems(request, directory)
     if directory.state in ("cluster", "unfinished", "other") and not request.delta:
         problems.append(_not_empty(path, directory))
     return problems
 
 
-def _running_problems(path: str, directory: Directory) -> list[Problem]:
-    server = directory.postmaster
-    if server is None:
+def _running_problems(request: Request, directory: Directory) -> list[Problem]:
+    server, path = directory.postmaster, request.pgdata
+    if server is None or (server.alive and request.plan_only):
         return []
     if server.alive:
-        port = f", port {server.port}" if server.port else ""
-        return [
-            Problem(
-                "running",
-                f"PostgreSQL runs on {path} (process {server.pid}{port}).",
-                "Stop it before the restore; a running cluster is never overwritten.",
-            )
-        ]
+        return [Problem("running", _running(path, server), "Stop it before the restore.")]
     return [
         Problem(
             "stale_pid",
@@ -354,6 +349,11 @@ def _running_problems(path: str, directory: Directory) -> list[Problem]:
             "remove the file.",
         )
     ]
+
+
+def _running(path: str, server: Postmaster) -> str:
+    port = f", port {server.port}" if server.port else ""
+    return f"PostgreSQL runs on {path} (process {server.pid}{port}), and a running cluster is never overwritten."
 
 
 def _not_empty(path: str, directory: Directory) -> Problem:
@@ -551,6 +551,9 @@ def _link_warnings(request: Request, targets: t.Sequence[Destination]) -> list[s
 
 def _warnings(request: Request, facts: Facts) -> list[str]:
     warnings = []
+    server = facts.directory.postmaster
+    if request.plan_only and server and server.alive:
+        warnings.append(f"{_running(request.pgdata, server)} The plan holds once it is stopped.")
     if facts.stop_file and not facts.stop_blocks_archive_get:
         warnings.append(
             f"The stop file {facts.stop_file} exists: the restored cluster cannot archive until it is gone."

@@ -55,7 +55,7 @@ class Tally:
                 self.copied += parsed[0]
 
 
-def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[str]]) -> Request:
+def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[str]], plan_only: bool) -> Request:
     """What the task wants; what it leaves open is as the configuration says. Raises PlanError about bad options."""
     target, options = _checked_options(params)
 
@@ -84,6 +84,7 @@ def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[st
             name.replace("-", "_"): value for name, value in _pairs(default("recovery-option")).items()
         },
         archive_mode=params["archive_mode"] or (default("archive-mode") or ["preserve"])[0],
+        plan_only=plan_only,
     )
 
 

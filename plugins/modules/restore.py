@@ -15,6 +15,8 @@ description:
   - Plans before it acts. Which backup serves the target, whether the directory is the right one, tablespaces, links
     and free space are checked first, and everything that stands against the restore is reported at once.
     Nothing is touched unless the plan holds. In check mode the plan is all there is.
+  - A running cluster is never overwritten. Only in check mode it is no more than a warning, so that the plan can be
+    made before the cluster is stopped.
   - Starting the server and waiting until recovery has reached the target is not its job. See
     M(pgops.pgbackrest.recovery).
   - A directory that already holds exactly this restore, not yet started, is left alone.
@@ -336,7 +338,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     params, backrest = module.params, PgBackRest(module, module.params["stanza"])
     if params["pgdata"] is None:
         backrest.require_stanza("restore")
-    request = read_request(params, backrest.settings("restore"))
+    request = read_request(params, backrest.settings("restore"), module.check_mode)
     descriptor, locked = _lock(locks, request.pgdata, create=False)
     plan = read_plan(backrest, request, locked)
     result = {"changed": not plan.done, "plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}

@@ -176,6 +176,9 @@ def test_refusals_name_the_reason_and_touch_nothing(
     refused = run("restore", {**common, "delta": True, "type": "xid", "target": history["xid"]})
     assert codes(refused) == ["set_required", "running"]
     assert f"PostgreSQL runs on {stopped.pgdata} (process " in refused["msg"]
+    planned = run("restore", {**common, "delta": True, "type": "immediate", "set": "latest"}, check=True)
+    assert planned["changed"] and "The plan holds once it is stopped." in planned["plan"]["warnings"][0]
+    assert stopped.sql("SELECT 1") == [("1",)]
     stopped.stop()
     (stopped.root / "other").mkdir(mode=0o755)
     (stopped.root / "other" / "file").touch()

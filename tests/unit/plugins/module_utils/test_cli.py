@@ -181,12 +181,12 @@ def test_run_does_not_repeat_what_stays(fixture_text: Text) -> None:
     assert len(module.commands) == 1
 
 
-def test_run_long_gives_every_line_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_run_long_gives_every_line_and_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "program"
     program.write_text(f"#!{sys.executable}\nprint('P00   INFO: begin')\nprint('P01 DETAIL: file')\n", encoding="utf-8")
     program.chmod(0o755)
     module = FakeModule()
-    module.get_bin_path = lambda name: str(program)
+    monkeypatch.setattr(module, "get_bin_path", lambda name: str(program))
     lines: list[str] = []
     output = _cli.PgBackRest(module, "main").run_long("backup", on_line=lines.append)
     assert lines == ["P00   INFO: begin", "P01 DETAIL: file"]

@@ -252,6 +252,16 @@ def test_what_stands_against_it(request_: _plan.Request, directory: Directory, e
     assert codes_of(request_, directory) == expected
 
 
+def test_a_plan_may_be_made_while_the_cluster_runs_but_only_a_plan() -> None:
+    running = replace(CLUSTER, postmaster=Postmaster(7, 5432, None, "ready", True))
+    plan = plan_of(replace(DELTA, plan_only=True), running)
+    assert plan.warnings == [
+        "PostgreSQL runs on /srv/pg (process 7, port 5432), and a running cluster is never overwritten. "
+        "The plan holds once it is stopped."
+    ]
+    assert codes_of(DELTA, running) == ["running"]
+
+
 def test_all_problems_come_at_once() -> None:
     running = replace(FOREIGN, postmaster=Postmaster(7, 5432, None, "ready", True))
     request = replace(DELTA, db_include=["none"])
