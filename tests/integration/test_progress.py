@@ -84,6 +84,7 @@ class Playbook:
             "ANSIBLE_NOCOLOR": "1",
             "HOME": str(self.home),
             "LC_ALL": "C.UTF-8",
+            "TMPDIR": str(self.directory),  # work that is killed leaves Ansible's payload there
         }
         return subprocess.Popen(
             [*argv, *(["--check"] if check else [])],
