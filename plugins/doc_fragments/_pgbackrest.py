@@ -47,5 +47,7 @@ options:
       - The action plugin of this module chooses one by itself and prints a line every few seconds while the module
         runs. It prints nothing when the work is short, in check mode, with O(ignore:async), or on connections that
         cannot do it.
+      - Work that takes longer than a few seconds goes on when the connection is lost, and the task waits half an hour
+        for the host to come back. A task that is cancelled ends its work.
     type: path
 """
