@@ -83,21 +83,22 @@ def pgbackrest_executables() -> list[str]:
 
 
 def all_programs() -> list[Programs]:
-    """The distribution's pair first, then each other PostgreSQL and each other pgBackRest once, where they fit."""
+    """The distribution's pair first, then each other PostgreSQL and each other pgBackRest, once where that can be."""
     clusters = postgresql_bindirs()
     backrests = {pgbackrest_version(path): path for path in reversed(pgbackrest_executables())}
     if not clusters or not backrests:
         return []
     own_major = next((major for major, path in clusters.items() if path.startswith("/usr/lib")), max(clusters))
     own = pgbackrest_version(pgbackrest_executables()[0])
-    pairs = [(own_major, own)]
-    for version in sorted(backrests, reverse=True):
-        pairs += [(major, version) for major in sorted(clusters) if supports(version, major)]
-    chosen: list[tuple[int, tuple[int, ...]]] = []
-    for major, version in pairs:
-        if all(major != m for m, dummy in chosen) or all(version != v for dummy, v in chosen):
-            chosen.append((major, version))
-    return [Programs(major, clusters[major], version, backrests[version]) for major, version in chosen]
+    pairs, free = [(own_major, own)], sorted(set(clusters) - {own_major})
+    others = sorted(set(backrests) - {own})
+    for version in others:
+        fitting = [major for major in free if supports(version, major)]
+        taken = fitting if version == others[-1] else fitting[:1]
+        fallback = [major for major in sorted(clusters) if supports(version, major)][:1]
+        pairs += [(major, version) for major in taken or fallback]
+        free = [major for major in free if major not in taken]
+    return [Programs(major, clusters[major], version, backrests[version]) for major, version in pairs]
 
 
 def supports(version: tuple[int, ...], major: int) -> bool:
