@@ -147,6 +147,11 @@ class Cluster:
         return {"stanza": self.stanza, "config": str(self.config), "executable": self.executable}
 
     @property
+    def backup_lock(self) -> Path:
+        """File that a backup locks; since 2.53 there is one for each repository."""
+        return self.root / "lock" / ("main-backup.lock" if self.pgbackrest_version < (2, 53) else "main-backup-1.lock")
+
+    @property
     def login(self) -> dict[str, t.Any]:
         """Options for the connection to the cluster."""
         return {"login_host": self.socket_dir, "login_port": self.port}

@@ -115,7 +115,7 @@ def initdb_with_checksums(cluster: t.Any) -> None:
 
 
 def test_a_held_lock_is_waited_for(run: Run, protected: t.Any) -> None:
-    lock = protected.root / "lock" / "main-backup.lock"
+    lock = protected.backup_lock
     lock.touch(mode=0o640)
     if protected.root.owner() == "postgres":
         shutil.chown(lock, "postgres", "postgres")

@@ -78,12 +78,14 @@ def test_lock_held(run: Run, protected: t.Any) -> None:
     for module in ("backup", "stanza"):
         if module == "stanza":
             needs_creating(protected)
-        with open(protected.root / "lock" / "main-backup.lock", "w", encoding="utf-8") as file:
+        with open(protected.backup_lock, "w", encoding="utf-8") as file:
             give_to_owner(protected, file.name)
             fcntl.flock(file, fcntl.LOCK_EX)
             result = run(module, protected.common)
         text = message(result, f"{module}, lock held")
-        assert result["error"]["code"] == 50 and "main-backup.lock': Resource temporarily unavailable" in text
+        assert (
+            result["error"]["code"] == 50 and f"{protected.backup_lock.name}': Resource temporarily unavailable" in text
+        )
         assert text.endswith(
             "Another pgBackRest process works on this stanza. Wait until it ends, or let the task retry."
         )
@@ -93,7 +95,7 @@ def test_lock_of_another_user(run: Run, protected: t.Any) -> None:
     """The same code 50, but waiting does not help."""
     if os.geteuid() != 0:
         pytest.skip("needs root to make a file of another user")
-    lock = protected.root / "lock" / "main-backup.lock"
+    lock = protected.backup_lock
     lock.touch(mode=0o600)
     shutil.chown(lock, "root", "root")
     result = run("backup", {**protected.common, "retries": 3})
