@@ -81,10 +81,17 @@ ERROR_NAMES = {
 }
 
 # What the user does next, for the failures that automation meets most.
+_CONFIGURATION_STEP = (
+    "Look for it in pgBackRest's configuration file; the module pgops.pgbackrest.config finds such mistakes before it "
+    "writes. A comment at the end of a line counts as part of the value."
+)
 _NEXT_STEPS = {
     27: "Check that PostgreSQL runs and that pg1-path, pg1-port and pg1-socket-path in the configuration point to it.",
     28: "The stanza was made for another cluster or another version of PostgreSQL. Compare with the module "
     "pgops.pgbackrest.stanza, which upgrades it after an upgrade of PostgreSQL and refuses anything else.",
+    29: _CONFIGURATION_STEP,
+    31: _CONFIGURATION_STEP,
+    32: _CONFIGURATION_STEP,
     38: "Stop PostgreSQL on this data directory first.",
     39: "Install the same pgBackRest version on every host of the stanza.",
     41: "Run the task as the user who owns the files (become_user) and check their permissions.",

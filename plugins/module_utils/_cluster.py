@@ -82,7 +82,10 @@ def read_control_data(pgdata: str) -> ControlData:
         with open(path, "rb") as file:
             data = file.read(64)
     except OSError as error:
-        raise ClusterError(f"{path} cannot be read: {error.strerror}") from None
+        raise ClusterError(
+            f"{path} cannot be read: {error.strerror}. Check that {pgdata} is the data directory of the cluster, and "
+            "that this user may read it."
+        ) from None
     if major is None or len(data) < 64:
         raise ClusterError(f"{pgdata} is not a complete PostgreSQL data directory")
     identifier, version, _catalog, state = struct.unpack_from("=QIIi", data, 0)

@@ -9,6 +9,7 @@ Structure to text, text to structure, what holds for a command, and the same tex
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 import re
@@ -30,6 +31,7 @@ _NAME_OF_A_SECRET = re.compile(r"pass|secret|token|credential|(^|[-_])key$", re.
 _PLAIN_KEY = re.compile(r"^[\w-]+$")
 _PASSWORD = re.compile(r"password\s*=\s*'?([^'\s]+)", re.IGNORECASE)
 _WHITE = " \t\r\n"
+_NEARLY = 0.87
 
 
 def split_key(key: str) -> tuple[str, int | None]:
@@ -63,7 +65,12 @@ def secret(key: str) -> bool:
     primary_conninfo), ``repo-s3-process-cmd``, and every name that reads like one of a secret.
     """
     name, index = split_key(canonical(key.replace("_", "-")))
-    return name in SECRETS or bool(_NAME_OF_A_SECRET.search(name))
+    return name in SECRETS or bool(_NAME_OF_A_SECRET.search(name)) or _is_nearly_a_secret(name)
+
+
+def _is_nearly_a_secret(name: str) -> bool:
+    """Whether a misspelt name means a secret, such as ``repo-cipher-pas``; no option of pgBackRest is that near."""
+    return any(difflib.SequenceMatcher(None, name, known).ratio() >= _NEARLY for known in SECRETS)
 
 
 def lines(key: str, value: Value) -> list[str]:
@@ -119,9 +126,34 @@ def parse(content: str) -> RawSections:
     return result
 
 
-def mask(content: str) -> str:
-    """The same text with ``********`` for every secret, those in comments and in lines without ``=`` included."""
-    return "\n".join(_masked(line) for line in content.split("\n"))
+def mask(content: str, previous: str = "") -> str:
+    """The same text with ``********`` for every secret, those in comments and in lines without ``=`` included.
+
+    A secret to which ``previous`` gives another value gets ``******** (changed)``, so that a diff shows it.
+    """
+    changed, section, result = _changed_secrets(parse(previous), parse(content)), "", []
+    for line in content.split("\n"):
+        body, masked = line.strip(_WHITE), _masked(line)
+        section = body[1:-1] if body.startswith("[") and body.endswith("]") else section
+        if (section, body.partition("=")[0].rstrip(_WHITE)) in changed:
+            masked = masked.replace(MASK, f"{MASK} (changed)", 1)
+        result.append(masked)
+    return "\n".join(result)
+
+
+def lost_passphrases(before: str, after: str) -> list[str]:
+    """Keys of repository passphrases that stand in both texts with different values."""
+    changed = _changed_secrets(parse(before), parse(after))
+    return sorted({key for dummy, key in changed if key.endswith("-cipher-pass")})
+
+
+def _changed_secrets(before: RawSections, after: RawSections) -> set[tuple[str, str]]:
+    return {
+        (section, key)
+        for section, options in after.items()
+        for key, values in options.items()
+        if secret(key) and before.get(section, {}).get(key, values) != values
+    }
 
 
 def secret_values(sections: t.Mapping[str, t.Any]) -> set[str]:

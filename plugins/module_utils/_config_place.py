@@ -57,6 +57,18 @@ def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool
         raise Refused(found)
 
 
+def place_warnings(path: str, params: t.Mapping[str, t.Any]) -> list[str]:
+    """What does not hinder this task, but the next ones."""
+    directory, found = os.path.dirname(path), []
+    if not os.path.isdir(directory):
+        found.append(f"The directory {directory} does not exist yet: create it first, with ansible.builtin.file.")
+    if os.geteuid() == 0 and not os.path.exists(path) and not params["owner"] and not params["group"]:
+        found.append(
+            f"{path} will belong to root, and pgBackRest run by another user may not read it: set owner or group."
+        )
+    return found
+
+
 def write(module: AnsibleModule, path: str, content: str) -> dict[str, str]:
     """Replace the file in one step, with its owner and mode kept. A new one is for this user only at first.
 

@@ -18,7 +18,7 @@ from ._choice import Choice
 from ._cluster import Postmaster
 from ._directory import Directory, Place
 from ._problem import PlanError, Problem
-from ._repository import Backup, Database
+from ._repository import Backup, Database, iso_time
 from ._target import RecoveryTarget
 
 MASK = "********"
@@ -153,7 +153,28 @@ class Plan:
             "space": self.space,
             "recovery_settings": mask_settings(self.settings()),
             "warnings": self.warnings,
+            "text": self.text(),
         }
+
+    def text(self) -> list[str]:
+        """The plan in lines for people."""
+        backup, pgdata, space = self.backup, self.request.pgdata, self.space
+        if self.done:
+            return [f"Nothing to do: {pgdata} already holds this restore of stanza {self.request.stanza}."]
+        how = "delta: what differs is overwritten, what is not in the backup is deleted" if self.delta else "full"
+        return [
+            f"Restore of stanza {self.request.stanza} to {pgdata} ({how})",
+            f"from   {backup.type} backup {backup.label} of repository {backup.repo_key}, ended "
+            f"{iso_time(backup.stop)}",
+            f"to     {self.request.target.sentence()}",
+            *(f"over   {place['path']}: {place['content']}, {human_size(place['bytes'])}" for place in self.overwrites),
+            *(
+                f"map    {d.kind} {d.name} to {d.path or 'plain files in the data directory'}"
+                for d in self.destinations
+            ),
+            f"space  {human_size(space['needed'])} needed, {human_size(space['free'])} free",
+            *(f"note   {warning}" for warning in self.warnings),
+        ]
 
 
 def destinations(request: Request, backup: Backup) -> list[Destination]:

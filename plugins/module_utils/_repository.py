@@ -17,10 +17,14 @@ MISSING_STANZA = (1, 3)
 NO_BACKUP = 2
 MIXED = 4
 
+_MISSING_HINT = (
+    "If it was there before, check the repository's path in the configuration and whether its file system is mounted. "
+    "If it is new, create it with the module pgops.pgbackrest.stanza."
+)
 _HINTS = {
-    1: "Create the stanza with the module pgops.pgbackrest.stanza.",
+    1: _MISSING_HINT,
     2: "Take a backup with the module pgops.pgbackrest.backup.",
-    3: "Create the stanza with the module pgops.pgbackrest.stanza.",
+    3: _MISSING_HINT,
     4: "Look at the status of each repository.",
     5: "The repositories hold different clusters. Check the paths of the repositories and the stanza's name.",
     6: "Look at the labels that the repository holds.",

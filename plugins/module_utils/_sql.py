@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import missing_required_lib
@@ -53,12 +54,19 @@ def connect(module: AnsibleModule) -> t.Any:
         connection = psycopg2.connect(connect_timeout=_CONNECT_TIMEOUT, application_name="pgops.pgbackrest", **given)
     except psycopg2.OperationalError as error:
         where = f"{params['login_host'] or 'the default socket'}, port {params['login_port']}"
+        advice = _advice_for_root(params)
         raise DatabaseError(
             f"PostgreSQL cannot be reached on {where}: {_sentence(error)} Check that it runs, and the options "
-            "login_host (host or socket directory), login_port, login_user and login_password."
+            f"login_host (host or socket directory), login_port, login_user and login_password.{advice}"
         ) from None
     connection.autocommit = True
     return connection
+
+
+def _advice_for_root(params: t.Mapping[str, t.Any]) -> str:
+    if os.geteuid() != 0 or params["login_user"]:
+        return ""
+    return " This task runs as root: add become: true and become_user: postgres to it."
 
 
 def query(connection: t.Any, sql: t.Any, args: t.Sequence[t.Any] | None = None) -> list[dict[str, t.Any]]:

@@ -252,7 +252,10 @@ def _combination_problems(
 ) -> list[str]:
     rules = [
         (kind in _WITH_VALUE and not value, f"Type {kind} needs a target."),
-        (kind not in _WITH_VALUE and bool(value), f"Type {kind} takes no target; only {_either(_WITH_VALUE)} do."),
+        (
+            kind not in _WITH_VALUE and bool(value),
+            f"Type {kind} takes no target; only {_either(_WITH_VALUE)} do: set type.",
+        ),
         (
             kind not in _WITH_ACTION and action is not None,
             f"Type {kind} takes no target_action, because recovery has no target to stop at; only "

@@ -148,8 +148,18 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._catalogue import NEWEST, version_text
 from ..module_utils._cli import PgBackRest, PgBackRestError, parse_version
-from ..module_utils._config_file import mask, masked_sections, merge, neighbours, parse, read, render, secret_values
-from ..module_utils._config_place import DEFAULT_MODE, Refused, check_place, file_mode, remove, write
+from ..module_utils._config_file import (
+    lost_passphrases,
+    mask,
+    masked_sections,
+    merge,
+    neighbours,
+    parse,
+    read,
+    render,
+    secret_values,
+)
+from ..module_utils._config_place import DEFAULT_MODE, Refused, check_place, file_mode, place_warnings, remove, write
 from ..module_utils._config_program import verdict
 from ..module_utils._config_rules import problems, warnings
 
@@ -192,7 +202,7 @@ def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict
     program, version = installed(module)
     validate(module, path, options, program, version)
     check_place(path, file_mode(path, module.params["mode"]), bool(secret_values(options)), module.check_mode)
-    for warning in warnings(options, parse_version(version)):
+    for warning in [*warnings(options, parse_version(version)), *place_warnings(path, module.params)]:
         module.warn(warning)
     exists, before, after = os.path.exists(path), read(path), render(options)
     result: dict[str, t.Any] = {"changed": before != after, "pgbackrest_version": version}
@@ -203,12 +213,17 @@ def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict
         attributes["mode"] = DEFAULT_MODE
     attribute_diff: dict[str, t.Any] = {}
     result["changed"] = module.set_fs_attributes_if_different(attributes, result["changed"], attribute_diff)
+    for key in lost_passphrases(before, after):
+        module.warn(
+            f"{key} changes: pgBackRest cannot read what is in the repository with another passphrase. For a new "
+            "passphrase start a new repository."
+        )
     return {**result, "diff": difference(path, before, after, attribute_diff)}
 
 
 def difference(path: str, before: str, after: str, attributes: dict[str, t.Any]) -> t.Any:
     """The diff without secrets; of an existing file whose owner or mode changes too, both diffs."""
-    diff = {"before": mask(before), "after": mask(after), "before_header": path, "after_header": path}
+    diff = {"before": mask(before), "after": mask(after, before), "before_header": path, "after_header": path}
     if not attributes or not before:
         return diff
     header = f"{path} (owner and permissions)"

@@ -149,6 +149,10 @@ EXAMPLES = r"""
   become_user: postgres
   register: restore_plan
 
+- name: Show it to whoever decides
+  ansible.builtin.debug:
+    var: restore_plan.plan.text
+
 - name: Bring the stopped cluster back to half past two, and let it open there
   pgops.pgbackrest.restore:
     stanza: main
@@ -262,6 +266,16 @@ plan:
       returned: always
       sample: {recovery_target_action: promote, recovery_target_time: '2026-05-01 14:30:00+02:00'}
     warnings: {description: What to keep in mind., type: list, elements: str, returned: always, sample: []}
+    text:
+      description: The plan in lines for people.
+      type: list
+      elements: str
+      returned: always
+      sample:
+        - 'Restore of stanza main to /var/lib/postgresql/15/main (delta: what differs is overwritten, what is not in the
+          backup is deleted)'
+        - from   full backup 20260501-020003F of repository 1, ended 2026-05-01 00:04:11+00:00
+        - to     time 2026-05-01 14:30:00+02:00, then promote
 backup:
   description: The backup set, as M(pgops.pgbackrest.backup_info) shows it.
   returned: success

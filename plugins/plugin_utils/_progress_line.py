@@ -50,9 +50,9 @@ def speed(rate: float | None, record: Record) -> str:
 
 
 def remaining(record: Record, rate: float | None) -> str:
-    """``8 s left``; empty while nobody can tell."""
+    """``8 s left``; empty while nobody can tell, as before the first percent is done."""
     done, total = int(record.get("done") or 0), int(record.get("total") or 0)
-    if rate is None or rate < 1 or not 0 < done <= total:
+    if rate is None or rate < 1 or not total // 100 < done <= total:
         return ""
     return f"{duration((total - done) / rate)} left"
 

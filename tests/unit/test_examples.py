@@ -42,12 +42,20 @@ def run(program: str, *words: str) -> str:
     return result.stdout
 
 
+def with_blocks(tasks: t.Iterable[dict[str, t.Any]]) -> t.Iterator[dict[str, t.Any]]:
+    """Tasks, and those in their blocks."""
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from with_blocks(task.get(part, []))
+
+
 def check(plays: list[dict[str, t.Any]], documentation: dict[str, t.Any], directory: Path) -> None:
     """Ansible accepts the plays, and our modules have every option that they are given."""
     playbook = directory / "playbook.yml"
     playbook.write_text(yaml.safe_dump(plays), encoding="utf-8")
     run("ansible-playbook", "--syntax-check", "-i", "database,", str(playbook))
-    for task in (task for play in plays for task in play["tasks"]):
+    for task in (task for play in plays for task in with_blocks(play["tasks"])):
         for name in (key for key in task if key.startswith("pgops.pgbackrest.")):
             assert set(task[name] or {}) <= set(documentation[name]["doc"]["options"]), task
 

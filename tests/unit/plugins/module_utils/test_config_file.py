@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 import doctest
+import re
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils import _config_file as config_file
+from ansible_collections.pgops.pgbackrest.plugins.module_utils import (
+    _config_file as config_file,
+    _option_names,
+    _options,
+)
 from hypothesis import given, settings, strategies as st
 
 WORDS = st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1, max_size=20)
@@ -209,3 +214,22 @@ def test_neighbours(tmp_path: Path) -> None:
     assert config_file.neighbours(a) == [main, b]
     assert config_file.neighbours(main) == [a, b]
     assert config_file.neighbours(other) == []
+
+
+def test_a_changed_secret_shows_in_the_diff_but_not_its_value() -> None:
+    before = "[global]\nrepo1-cipher-pass=old\nrepo1-s3-key=same\n"
+    after = "[global]\nrepo1-cipher-pass=new\nrepo1-s3-key=same\nrepo2-cipher-pass=first\n"
+    assert config_file.mask(after, before) == (
+        "[global]\nrepo1-cipher-pass=******** (changed)\nrepo1-s3-key=********\nrepo2-cipher-pass=********\n"
+    )
+    assert config_file.lost_passphrases(before, after) == ["repo1-cipher-pass"]
+
+
+@pytest.mark.parametrize("key", ["repo1-cipher-pas", "repo1-ciper-pss", "repo1-s3-kye-secret"])
+def test_a_misspelt_secret_is_masked(key: str) -> None:
+    assert config_file.mask(f"[global]\n{key}=TopSecret1\n") == f"[global]\n{key}=********\n"
+
+
+def test_no_option_is_taken_for_a_misspelt_secret() -> None:
+    hidden = {name for name in _options.OPTIONS if config_file.secret(name)} - _option_names.SECRETS
+    assert hidden <= {name for name in hidden if re.search("pass|secret|token|credential|key$", name)}

@@ -174,7 +174,7 @@ def test_stanzas_that_are_not_there(recorded: t.Callable[[str], Stanza]) -> None
     assert chosen(choose_backup(None, parse_target("default"), None, None, NOW)) == (None, ["stanza_missing"])
     missing = choose_backup(recorded("info_missing_2.45.json"), parse_target("default"), None, None, NOW)
     assert missing.backup is None
-    assert "Create the stanza" in missing.problems[0].text()
+    assert "whether its file system is mounted" in missing.problems[0].text()
     empty = choose_backup(recorded("info_empty_2.45.json"), parse_target("default"), None, None, NOW)
     assert empty.backup is None and empty.problems
 
@@ -260,6 +260,17 @@ def test_a_plan_may_be_made_while_the_cluster_runs_but_only_a_plan() -> None:
         "The plan holds once it is stopped."
     ]
     assert codes_of(DELTA, running) == ["running"]
+
+
+def test_a_plan_reads_like_a_page() -> None:
+    plan = plan_of(DELTA, CLUSTER)
+    assert plan.text()[:3] == [
+        "Restore of stanza main to /srv/pg (delta: what differs is overwritten, what is not in the backup is deleted)",
+        "from   full backup 1F of repository 1, ended 2026-11-22 20:59:35+00:00",
+        f"to     {plan.request.target.sentence()}",
+    ]
+    assert plan.text()[3].startswith("over   /srv/pg: cluster ")
+    assert plan_of(REQUEST, DONE).text() == ["Nothing to do: /srv/pg already holds this restore of stanza main."]
 
 
 def test_all_problems_come_at_once() -> None:

@@ -160,7 +160,7 @@ def test_an_upgraded_stanza_has_no_window_before_its_first_backup(read: Read) ->
     ("name", "sentence"),
     [
         ("wrong_passphrase", "Check repo2-cipher-type and repo2-cipher-pass"),
-        ("missing", "Create the stanza with the module pgops.pgbackrest.stanza."),
+        ("missing", "If it is new, create it with the module pgops.pgbackrest.stanza."),
         ("empty", "Take a backup with the module pgops.pgbackrest.backup."),
     ],
 )

@@ -58,8 +58,10 @@ def test_healthy_stanza(run_module: Run, fixture_text: Text, config: str) -> Non
         (
             "info_missing",
             [
-                "Repository 1: missing stanza path. Create the stanza with the module pgops.pgbackrest.stanza.",
-                "Repository 2: missing stanza path. Create the stanza with the module pgops.pgbackrest.stanza.",
+                f"Repository {key}: missing stanza path. If it was there before, check the repository's path in the "
+                "configuration and whether its file system is mounted. If it is new, create it with the module "
+                "pgops.pgbackrest.stanza."
+                for key in (1, 2)
             ],
         ),
         (
