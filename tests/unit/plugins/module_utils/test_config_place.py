@@ -25,7 +25,7 @@ def test_a_new_file_of_root_is_worth_a_warning(
 ) -> None:
     monkeypatch.setattr(config_place.os, "geteuid", lambda: uid)
     found = config_place.place_warnings(str(tmp_path / "pgbackrest.conf"), params)
-    assert len(found) == len(expected) and all(part in text for part, text in zip(expected, found))
+    assert len(found) == len(expected) and all(part in text for part, text in zip(expected, found, strict=True))
 
 
 def test_a_missing_directory_is_seen_before_the_real_run(tmp_path: Path) -> None:
