@@ -241,7 +241,7 @@ def test_unusable_repositories_and_configurations_are_explained(
     stopped.write_config({"repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "wrong"})
     assert "repo1-cipher-pass" in run("restore", common)["msg"]
     stopped.write_config({"repo1-path": str(stopped.root / "nowhere")})
-    assert "Create the stanza" in run("restore", common)["msg"]
+    assert "whether its file system is mounted" in run("restore", common)["msg"]
     stopped.write_config()
     assert "Stanza wrong is not in the configuration" in run("restore", {**common, "stanza": "wrong"})["msg"]
     stopped.pgbackrest("stop")
