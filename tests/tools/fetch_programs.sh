@@ -67,6 +67,10 @@ fetch_pgbackrest() {
     rm -rf "${work:?}"/*
 }
 
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 # apt with lists, cache and state of its own.
 suite_apt() {
     APT_CONFIG=$work/apt.conf "$@"
@@ -75,6 +79,10 @@ suite_apt() {
 prepare_apt() {
     local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mirror=$(debian_mirror)
+    if [ -z "$mirror" ]; then # apt knows whose mirror it is from its lists
+        as_root apt-get update -qq
+        mirror=$(debian_mirror)
+    fi
     [ -n "$mirror" ] || fail "This machine's apt sources name no Debian mirror."
     mkdir -p "$work"/{archives,cache,lists/partial,root/usr/lib,tree/lib}
     touch "$work/status"
