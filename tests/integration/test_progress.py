@@ -169,7 +169,15 @@ def test_the_task_timeout_and_an_interrupt_end_the_work(playbook: Playbook) -> N
     time.sleep(4)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() and playbook.left_behind() == [])
+    wait_for(lambda: is_gone(pid) and playbook.left_behind() == [])
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; where the first process reaps nobody it may stay as a zombie."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def wait_for(condition: t.Callable[[], bool]) -> None:

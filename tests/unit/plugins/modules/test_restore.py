@@ -221,10 +221,11 @@ def test_short_values_of_recovery_options_do_not_mask_the_result(restore: Run, h
 
 def test_the_configuration_gives_what_the_task_leaves_open(restore: Run, host: Host) -> None:
     text = host.config.read_text(encoding="utf-8")
-    lines = ["[main:restore]", "tablespace-map=ts1=/elsewhere", "link-all=y", "db-exclude=other", "archive-mode=off"]
+    elsewhere = str(host.config.parent / "elsewhere")
+    lines = ["[main:restore]", f"tablespace-map=ts1={elsewhere}", "link-all=y", "db-exclude=other", "archive-mode=off"]
     lines.append("recovery-option=recovery-min-apply-delay=5")
     host.config.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
     result = restore(host.params, check=True, commands=host.infos())
-    assert result["plan"]["tablespaces"][0]["path"] == "/elsewhere", result
+    assert result["plan"]["tablespaces"][0]["path"] == elsewhere, result
     assert result["plan"]["databases_left_out"] == [16388]
     assert result["recovery_settings"] == {"archive_mode": "off", "recovery_min_apply_delay": "5"}
