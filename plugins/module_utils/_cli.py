@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
 import subprocess
 import time
 import typing as t
 from dataclasses import dataclass, field
 
+from ._cluster import user_name
 from ._config_file import canonical, effective, files, read_files
 from ._repository import readable_reason
 
@@ -506,7 +506,7 @@ class PgBackRest:
         for path in local_paths(self.settings(command)):
             uid = _owner_uid(path)
             if uid:
-                owner = _user_name(uid)
+                owner = user_name(uid)
                 raise PgBackRestError(
                     f"This task runs as root, but {path} belongs to {owner}",
                     command=command,
@@ -525,7 +525,7 @@ class PgBackRest:
             )
         closed = [path for path in found if not os.access(path, os.R_OK)]
         if closed:
-            user = _user_name(os.geteuid())
+            user = user_name(os.geteuid())
             raise PgBackRestError(
                 f"{user} may not read the configuration file {closed[0]}",
                 41,
@@ -602,10 +602,3 @@ def _environment_settings(environment: t.Mapping[str, str]) -> dict[str, list[st
 
 def _owner_uid(path: str) -> int | None:
     return os.stat(path).st_uid if os.path.exists(path) else None
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

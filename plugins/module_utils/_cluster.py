@@ -67,7 +67,7 @@ class Postmaster:
 
 def pg_major(pgdata: str) -> str | None:
     """Major version in ``PG_VERSION``, such as ``15``; None without that file."""
-    return _read(os.path.join(pgdata, "PG_VERSION"))
+    return read_text(os.path.join(pgdata, "PG_VERSION"))
 
 
 def read_control_data(pgdata: str) -> ControlData:
@@ -97,7 +97,7 @@ def read_control_data(pgdata: str) -> ControlData:
 
 def postmaster(pgdata: str) -> Postmaster | None:
     """The server of this directory as ``postmaster.pid`` tells; None without that file."""
-    text = _read(os.path.join(pgdata, "postmaster.pid"))
+    text = read_text(os.path.join(pgdata, "postmaster.pid"))
     if not text:
         return None
     values = dict(zip(_POSTMASTER_LINES, (line.strip() for line in text.splitlines())))
@@ -106,25 +106,13 @@ def postmaster(pgdata: str) -> Postmaster | None:
     return Postmaster(pid, port, values.get("socket_directory") or None, values.get("state", ""), _alive(pid))
 
 
-def is_running(pgdata: str) -> bool:
-    """Whether a server runs on this directory."""
-    found = postmaster(pgdata)
-    return found is not None and found.alive
-
-
-def is_empty(pgdata: str) -> bool:
-    """Whether the directory is missing or holds nothing. Raises ClusterError when that cannot be seen."""
-    try:
-        return not os.listdir(pgdata)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise ClusterError(f"{pgdata} cannot be read: {error.strerror}") from None
-
-
 def owner(path: str) -> str:
     """Name of the owner of ``path``, or its number when it has no name."""
-    uid = os.stat(path).st_uid
+    return user_name(os.stat(path).st_uid)
+
+
+def user_name(uid: int) -> str:
+    """Name of a user, or the number when it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -156,10 +144,11 @@ def parse_settings(text: str) -> dict[str, str]:
 
 def auto_conf_settings(pgdata: str) -> dict[str, str]:
     """Settings in ``postgresql.auto.conf``, where ALTER SYSTEM and pgBackRest's restore write."""
-    return parse_settings(_read(os.path.join(pgdata, "postgresql.auto.conf")) or "")
+    return parse_settings(read_text(os.path.join(pgdata, "postgresql.auto.conf")) or "")
 
 
-def _read(path: str) -> str | None:
+def read_text(path: str) -> str | None:
+    """Text of a file without white space around it; None when there is no such file. Raises ClusterError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().strip()

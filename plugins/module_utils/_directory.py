@@ -24,6 +24,7 @@ from ._cluster import (
     pg_major,
     postmaster,
     read_control_data,
+    read_text,
     tablespaces,
 )
 from ._wal import format_lsn
@@ -139,7 +140,7 @@ def read_directory(path: str, link_names: t.Collection[str] = ()) -> Directory:
         pg_version=pg_major(path),
         control=_control(path),
         unfinished=_unfinished(os.path.join(path, MANIFEST)) if MANIFEST in names else None,
-        backup_label=parse_backup_label(_text(os.path.join(path, "backup_label"))),
+        backup_label=parse_backup_label(read_text(os.path.join(path, "backup_label")) or ""),
         signals=tuple(name for name in SIGNAL_FILES if name in names),
         settings=_recovery_settings(path),
         tablespaces=tablespaces(path),
@@ -200,8 +201,8 @@ def parse_recovery_settings(text: str) -> dict[str, str] | None:
 def _recovery_settings(pgdata: str) -> dict[str, str] | None:
     old = os.path.join(pgdata, "recovery.conf")
     if os.path.exists(old):  # PostgreSQL 10 and 11
-        return parse_settings(_text(old))
-    return parse_recovery_settings(_text(os.path.join(pgdata, "postgresql.auto.conf")))
+        return parse_settings(read_text(old) or "")
+    return parse_recovery_settings(read_text(os.path.join(pgdata, "postgresql.auto.conf")) or "")
 
 
 def _control(pgdata: str) -> ControlData | None:
@@ -249,13 +250,3 @@ def _occupied(path: str) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
     return total
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise ClusterError(f"{path} cannot be read: {error.strerror}") from None

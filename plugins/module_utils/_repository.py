@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 OK = 0
 MISSING_STANZA = (1, 3)
 NO_BACKUP = 2
-MIXED = 4
 
 _MISSING_HINT = (
     "If it was there before, check the repository's path in the configuration and whether its file system is mounted. "

@@ -55,18 +55,18 @@ def test_control_data_is_missing_or_short(tmp_path: Path) -> None:
 
 
 def test_postmaster(tmp_path: Path) -> None:
-    assert _cluster.postmaster(str(tmp_path)) is None and not _cluster.is_running(str(tmp_path))
+    assert _cluster.postmaster(str(tmp_path)) is None
     file = tmp_path / "postmaster.pid"
     file.write_text(f"{os.getpid()}\n{tmp_path}\n1700000000\n5433\n/run/postgresql\n\n  5433001  12\nready   \n")
     found = _cluster.postmaster(str(tmp_path))
     assert found == _cluster.Postmaster(os.getpid(), 5433, "/run/postgresql", "ready", True)
-    assert _cluster.is_running(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "no number\n", "0\n", "4194305\n/pgdata\n"])
 def test_postmaster_that_is_gone(tmp_path: Path, text: str) -> None:
     (tmp_path / "postmaster.pid").write_text(text)
-    assert not _cluster.is_running(str(tmp_path))
+    found = _cluster.postmaster(str(tmp_path))
+    assert found is None or not found.alive
 
 
 def test_postmaster_of_another_user_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,15 +75,8 @@ def test_postmaster_of_another_user_lives(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(_cluster.os, "kill", kill)
     (tmp_path / "postmaster.pid").write_text("77\n/pgdata\n")
-    assert _cluster.is_running(str(tmp_path))
-
-
-def test_empty(tmp_path: Path) -> None:
-    assert _cluster.is_empty(str(tmp_path)) and _cluster.is_empty(str(tmp_path / "none"))
-    (tmp_path / "file").touch()
-    assert not _cluster.is_empty(str(tmp_path))
-    with pytest.raises(_cluster.ClusterError, match="cannot be read: Not a directory"):
-        _cluster.is_empty(str(tmp_path / "file"))
+    found = _cluster.postmaster(str(tmp_path))
+    assert found and found.alive
 
 
 def test_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
