@@ -363,16 +363,19 @@ class PgBackRest:
             self._executable = t.cast(str, found)
         return self._executable
 
+    def installed_version(self) -> str:
+        """Version as the program prints it, such as ``2.55.1``, whether the collection can use it or not."""
+        rc, stdout, stderr = self._execute([self.executable, "version"])
+        text = stdout.strip().split(" ")[-1]
+        if rc != 0 or not parse_version(text):
+            raise PgBackRestError(f"{self.executable} version did not answer as pgBackRest does: {stdout or stderr}")
+        return text
+
     @property
     def version_text(self) -> str:
-        """Version as the program prints it, such as ``2.55.1``. Fails when it is older than 2.45."""
+        """Version such as ``2.55.1``. Fails when it is older than 2.45."""
         if self._version_text is None:
-            rc, stdout, stderr = self._execute([self.executable, "version"])
-            text = stdout.strip().split(" ")[-1]
-            if rc != 0 or not parse_version(text):
-                raise PgBackRestError(
-                    f"{self.executable} version did not answer as pgBackRest does: {stdout or stderr}"
-                )
+            text = self.installed_version()
             if parse_version(text) < MINIMUM_VERSION:
                 raise PgBackRestError(
                     f"This host has pgBackRest {text}; the collection needs 2.45 or newer",
