@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# usage: fetch_programs.sh postgresql <major>... | pgbackrest <Debian suite>... | remove
-# Fetches programs that the distribution does not have, for the integration tests, into
+# usage: fetch_programs.sh postgresql <major>... | pgbackrest <Debian suite>... | moto <Python version>... | remove
+# Fetches programs that the distribution does not have, for the tests, into
 #   $PGOPS_TOOLS_DIR/postgresql/<major>/bin           initdb, pg_ctl, postgres
 #   $PGOPS_TOOLS_DIR/pgbackrest/<version>/pgbackrest
+#   $PGOPS_TOOLS_DIR/moto/<Python version>            Python packages of an object store; that Python is not needed here
 # What is there already is not fetched again.
 set -euo pipefail
 umask 022
@@ -65,6 +66,18 @@ fetch_pgbackrest() {
     assemble_pgbackrest "${version%-*}"
     echo "${version%-*}" >"$tools/pgbackrest/$suite.version"
     rm -rf "${work:?}"/*
+}
+
+fetch_moto() {
+    local python=$1 requirements=$here/../requirements/moto.txt
+    ! cmp -s "$requirements" "$tools/moto/$python/requirements.txt" || return 0
+    echo "Fetching moto for Python $python into $tools/moto/$python"
+    "$here/venv.sh" "$work/venv" /dev/null >/dev/null
+    "$work/venv/bin/python" -m pip install -qq --disable-pip-version-check --no-compile --target "$work/moto" \
+        --only-binary :all: --python-version "$python" --platform manylinux2014_x86_64 --requirement "$requirements"
+    cp "$requirements" "$work/moto/requirements.txt"
+    install_tree "$work/moto" "moto/$python"
+    rm -rf "$work/venv"
 }
 
 as_root() {
