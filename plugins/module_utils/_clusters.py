@@ -37,7 +37,6 @@ _UNIT = re.compile(r"(postgresql(?:-\d+(?:\.\d+)?)?)\.service$")
 _PGDATA = re.compile(r"^\s*Environment\s*=(.*)$", re.MULTILINE)
 _PROCESSES = "/proc"
 _DEFAULT_PORT = 5432
-_DEEPEST_INCLUDE = 10  # as PostgreSQL itself
 _IN_RECOVERY = ("in archive recovery", "shut down in recovery")
 
 
@@ -54,7 +53,7 @@ class Place:
 def clusters(more: t.Sequence[str] = ()) -> list[dict[str, t.Any]]:
     """The clusters of Debian's layout, those of the units of the RHEL family, and those in the directories ``more``."""
     found: dict[str, dict[str, t.Any]] = {}
-    for place in [*_debian_places(), *_unit_places(), *(Place(path, os.path.normpath(path)) for path in more)]:
+    for place in [*_debian_places(), *_unit_places(), *_places(more)]:
         record = describe(place)
         found.setdefault(os.path.realpath(record["data_directory"]), record)
     return list(found.values())
@@ -98,6 +97,10 @@ def _environment(paths: t.Sequence[str]) -> dict[str, str]:
     return result
 
 
+def _places(directories: t.Sequence[str]) -> list[Place]:
+    return [Place(path, path) for path in map(os.path.normpath, directories)]
+
+
 def describe(place: Place) -> dict[str, t.Any]:
     """What can be told about a cluster from outside; ``problem`` says why something could not."""
     settings: dict[str, str] = {}
@@ -129,18 +132,18 @@ def describe(place: Place) -> dict[str, t.Any]:
     }
 
 
-def conf_settings(path: str, depth: int = 0) -> dict[str, str]:
-    """Settings of a PostgreSQL configuration file and of what it includes. Raises ClusterError.
+def conf_settings(path: str, including: tuple[str, ...] = ()) -> dict[str, str]:
+    """Settings of a PostgreSQL configuration file and of what it includes; ``including`` are the files that led here.
 
-    A file that is not there has none, and files that include each other are read down to PostgreSQL's own limit.
+    A file that is not there has none. Raises ClusterError.
     """
     result: dict[str, str] = {}
     for line in (read_text(path) or "").split("\n"):
         for name, value in parse_settings(line).items():
             if name in ("include", "include_if_exists", "include_dir"):
-                included = _included(name, os.path.join(os.path.dirname(path), value))
-                for file in included if depth < _DEEPEST_INCLUDE else []:
-                    result.update(conf_settings(file, depth + 1))
+                for file in _included(name, os.path.normpath(os.path.join(os.path.dirname(path), value))):
+                    if file not in (*including, path):  # PostgreSQL refuses such a circle
+                        result.update(conf_settings(file, (*including, path)))
             else:
                 result[name] = value
     return result
