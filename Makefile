@@ -8,6 +8,7 @@ POSTGRESQL_VERSIONS ?= 11 18
 PGBACKREST_SUITES ?= bookworm trixie forky
 TIERS := lint unit integration
 PYTEST_ARGS ?=
+SCENARIOS ?=
 DEMO_ARGS ?=
 
 COLLECTIONS := $(BUILD)/collections
@@ -30,7 +31,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-clean test lint unit integration clean packages programs
+.PHONY: help demo demo-clean test lint unit integration molecule clean packages programs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,7 +65,11 @@ unit: $(TESTS)/installed $(COLLECTION) ## Test functions and modules without Pos
 integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with real clusters and several versions
 	@$(PYTEST) -n auto tests/integration $(PYTEST_ARGS)
 
+molecule: $(BUILD)/hosts/installed $(COLLECTION) ## Test whole plays on hosts with systemd (in Docker; SCENARIOS="single tls" for some)
+	@tests/tools/molecule.sh $(BUILD) $(SCENARIOS)
+
 clean: ## Remove what these targets built and downloaded (Debian packages stay installed)
+	@tests/tools/docker.sh stop
 	@tests/tools/fetch_programs.sh remove
 	rm -rf $(BUILD)
 

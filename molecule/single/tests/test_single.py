@@ -1,0 +1,2 @@
+def test_it(on):
+    assert on("db1").package("pgbackrest").is_installed

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# usage: docker.sh start | stop
+# start  prints the DOCKER_HOST of an engine that answers: the one that runs already, or one of our own that lives in
+#        $PGOPS_TOOLS_DIR/docker (data, socket, log) and touches no other. It goes on running until `stop`.
+# stop   ends our own engine with all that it holds; from another one it takes away only what the tests put there.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+own=${PGOPS_TOOLS_DIR:?}/docker
+label=pgops.pgbackrest.tests
+unit=pgops-pgbackrest-docker
+export PATH=$PATH:/usr/sbin:/sbin
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+answers() { # DOCKER_HOST
+    command -v docker >/dev/null && DOCKER_HOST=$1 docker version >/dev/null 2>&1
+}
+
+has_systemd() {
+    [ -d /run/systemd/system ]
+}
+
+# The engine that the user's own settings lead to.
+users_engine() {
+    echo "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}"
+}
+
+launch() {
+    local log=$own/log
+    local dockerd=(
+        "$(command -v dockerd)" --host "unix://$own/socket" --group "$(id -gn)" --bridge none
+        --data-root "$own/data" --exec-root "$own/run" --pidfile "$own/pid"
+    )
+    as_root mkdir -p "$own"
+    as_root chmod 0711 "$own"
+    if has_systemd; then
+        as_root systemd-run --quiet --collect --unit "$unit" --property Delegate=yes --property KillMode=mixed \
+            --property "StandardOutput=append:$log" --property "StandardError=append:$log" "${dockerd[@]}"
+    else
+        as_root setsid sh -c 'log=$1; shift; exec "$@" >"$log" 2>&1 </dev/null' sh "$log" "${dockerd[@]}" &
+    fi
+}
+
+start() {
+    local host attempt
+    host=$(users_engine)
+    if answers "$host"; then
+        echo "$host"
+        return
+    fi
+    "$here/packages.sh" docker.io iptables >&2
+    host=unix://$own/socket
+    if ! answers "$host"; then
+        # A second engine would take away the first one's firewall rules.
+        ! as_root docker --host unix:///run/docker.sock version >/dev/null 2>&1 ||
+            fail "Docker runs here, but $(id -un) may not use it. Join the group docker, or run this as root."
+        echo "Starting a Docker engine of our own in $own" >&2
+        launch
+        for ((attempt = 0; attempt < 120; attempt++)); do
+            ! answers "$host" || break
+            sleep 0.5
+        done
+        answers "$host" || fail "The Docker engine did not start; its log: $(as_root tail -n 20 "$own/log")"
+    fi
+    echo "$host"
+}
+
+remove_ours_from() { # DOCKER_HOST
+    export DOCKER_HOST=$1
+    docker ps --all --quiet --filter "label=$label" | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
+    docker network ls --quiet --filter "label=$label" | xargs --no-run-if-empty docker network rm >/dev/null
+    docker images --quiet --filter "label=$label" | sort -u | xargs --no-run-if-empty docker rmi --force >/dev/null
+}
+
+end_process() {
+    local pid attempt
+    pid=$(as_root cat "$own/pid" 2>/dev/null) || return 0
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
+    as_root kill "$pid"
+    for ((attempt = 0; attempt < 120; attempt++)); do
+        [ -d "/proc/$pid" ] || return 0
+        sleep 0.5
+    done
+    fail "The Docker engine of $own (process $pid) does not end."
+}
+
+stop() {
+    local host
+    host=$(users_engine)
+    if [ -e "$own" ]; then
+        ! answers "unix://$own/socket" || remove_ours_from "unix://$own/socket"
+        end_process
+        as_root rm -rf "$own"
+    elif answers "$host"; then
+        remove_ours_from "$host"
+    fi
+}
+
+"${1:?}"
