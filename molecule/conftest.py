@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "shared"))
 
-import live  # noqa: E402
+import live
 
 
 @pytest.fixture(scope="session")
