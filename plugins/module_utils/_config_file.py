@@ -252,6 +252,13 @@ def neighbours(path: str) -> list[str]:
     return [other for other in files(None, directory) if other not in main_files]
 
 
+def replaced_main_file(path: str) -> str | None:
+    """The old main file that pgBackRest reads now, and reads no more once ``path`` is there; None without one."""
+    if path != os.path.join(_DEFAULT_PATH, "pgbackrest.conf") or os.path.exists(path):
+        return None
+    return _OLD_DEFAULT_FILE if os.path.exists(_OLD_DEFAULT_FILE) else None
+
+
 def read(path: str) -> str:
     """Text of a file, "" when it is absent or this user may not read it. Any bytes survive a round trip."""
     try:

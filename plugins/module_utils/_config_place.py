@@ -10,10 +10,14 @@ import os
 import stat
 import typing as t
 
+from ._config_file import HEADER, RawSections, parse, read, replaced_main_file
+
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 DEFAULT_MODE = "0640"
+# What the packages of pgBackRest put into /etc/pgbackrest.conf; the path is also the default.
+_PACKAGED: tuple[RawSections, ...] = ({}, {"global": {}}, {"global": {"repo1-path": ["/var/lib/pgbackrest"]}})
 
 
 class Refused(Exception):
@@ -35,7 +39,7 @@ def file_mode(path: str, mode: str | int | None) -> int | None:
         return None
 
 
-def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool) -> None:
+def check_place(path: str, mode: int | None, has_secrets: bool, may_lack_directory: bool) -> None:
     """Raise Refused when the file cannot stand there or when its secrets could be read by anybody."""
     directory, name = os.path.split(path)
     found = []
@@ -43,8 +47,8 @@ def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool
         found.append(f"{path} is a directory: name the file in it.")
     elif os.path.exists(path) and not os.access(path, os.R_OK):
         found.append(f"{path} cannot be read by this user: run the task as its owner or as root (become).")
-    if not os.path.isdir(directory) and not check_mode:
-        found.append(f"The directory {directory} does not exist: create it first, with ansible.builtin.file.")
+    if not os.path.isdir(directory) and not may_lack_directory:
+        found.append(f"The directory {directory} does not exist: set directories: true to have it made.")
     if os.path.basename(directory) == "conf.d" and not name.endswith(".conf"):
         found.append(f"pgBackRest reads only *.conf in {directory}: let the name {name} end in .conf.")
     if has_secrets and mode is None:
@@ -57,11 +61,31 @@ def check_place(path: str, mode: int | None, has_secrets: bool, check_mode: bool
         raise Refused(found)
 
 
+def check_foreign(path: str, after: str) -> None:
+    """Raise Refused when the task would replace or remove what somebody else has written, or take it out of use.
+
+    A file that says the same as ``after`` may be replaced: nothing but its comments is lost.
+    """
+    before, old = read(path), replaced_main_file(path)
+    if before.strip() and not before.startswith(HEADER) and parse(before) != parse(after):
+        raise Refused([_foreign_sentence(path, before, "stands there")])
+    if after and old and parse(read(old)) not in _PACKAGED:
+        raise Refused([_foreign_sentence(old, read(old), f"would not be read any more beside {path}")])
+
+
+def _foreign_sentence(path: str, content: str, what: str) -> str:
+    sections = ", ".join(f"[{section}]" for section in parse(content)) or "no section"
+    return (
+        f"{path} {what}, and this collection has not written it (it has {sections}). Take over what you need of it, "
+        "then set replace: always (in the roles pgbackrest_replace_configuration: true). backup: true keeps a copy."
+    )
+
+
 def place_warnings(path: str, params: t.Mapping[str, t.Any]) -> list[str]:
     """What does not hinder this task, but the next ones."""
     directory, found = os.path.dirname(path), []
-    if not os.path.isdir(directory):
-        found.append(f"The directory {directory} does not exist yet: create it first, with ansible.builtin.file.")
+    if not os.path.isdir(directory) and not params["directories"]:
+        found.append(f"The directory {directory} does not exist yet: set directories: true to have it made.")
     if os.geteuid() == 0 and not os.path.exists(path) and not params["owner"] and not params["group"]:
         found.append(
             f"{path} will belong to root, and pgBackRest run by another user may not read it: set owner or group."

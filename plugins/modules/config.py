@@ -25,7 +25,7 @@ options:
   path:
     description:
       - The file, such as C(/etc/pgbackrest/pgbackrest.conf) or C(/etc/pgbackrest/conf.d/main.conf).
-      - Its directory must exist. A symbolic link is followed.
+      - Its directory must exist, unless O(directories=true). A symbolic link is followed.
     type: path
     required: true
   options:
@@ -54,6 +54,25 @@ options:
     description: Keep a copy of the file beside it before it is replaced or removed.
     type: bool
     default: false
+  directories:
+    description:
+      - Make the directories on this host that the file needs and names. These are its own directory, C(log-path),
+        C(spool-path), C(lock-path), and C(repoN-path) of repositories that lie on this host.
+      - New directories get O(owner) and O(group) of the file, and mode V(0750). Without O(owner) they belong to the
+        user to whom the file belongs.
+      - Existing directories are left as they are. It is a failure when the user to whom the file belongs may not write
+        in one of them, or may not enter that of the file.
+    type: bool
+    default: false
+  replace:
+    description:
+      - Whether a file may be replaced or removed that this module has not written.
+      - With V(own) such a file is a failure, unless it says the same as O(options). So is the main file
+        C(/etc/pgbackrest/pgbackrest.conf) while C(/etc/pgbackrest.conf) holds more than its package put there, because
+        pgBackRest would no longer read that.
+    type: str
+    choices: [always, own]
+    default: always
   mode:
     description:
       - Permissions of the file. A new file gets V(0640), an existing one keeps what it has.
@@ -90,13 +109,14 @@ EXAMPLES = r"""
       global:archive-push:
         process-max: 2
 
-- name: One cluster in a file of its own
+- name: One cluster in a file of its own, which is not taken from somebody else
   pgops.pgbackrest.config:
     path: /etc/pgbackrest/conf.d/main.conf
     owner: postgres
     group: postgres
     mode: "0640"
-    backup: true
+    directories: true
+    replace: own
     options:
       main:
         pg1-path: /var/lib/postgresql/15/main
@@ -123,6 +143,12 @@ stanzas:
   type: list
   elements: str
   sample: [main]
+directories:
+  description: The directories that were made, or in check mode would be.
+  returned: O(state=present) and O(directories=true)
+  type: list
+  elements: str
+  sample: [/etc/pgbackrest, /etc/pgbackrest/conf.d, /var/spool/pgbackrest]
 pgbackrest_version:
   description: Version of the program for which the options were checked.
   returned: O(state=present)
@@ -134,8 +160,8 @@ backup_file:
   type: str
   sample: /etc/pgbackrest/conf.d/main.conf.4711.2026-11-22@20:26:11~
 problems:
-  description: What is wrong with O(options), each a sentence with a hint. Nothing was written.
-  returned: failure because of O(options)
+  description: What is wrong with the options, each a sentence with a hint. Nothing was written.
+  returned: failure because of the options
   type: list
   elements: str
   sample: ["[global] repo1-block needs pgBackRest 2.46, this host has 2.45, where it works only as beta (beta: true)."]
@@ -146,6 +172,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import _config_directories as places
 from ..module_utils._catalogue import NEWEST, version_text
 from ..module_utils._cli import PgBackRest, PgBackRestError, parse_version
 from ..module_utils._config_file import (
@@ -159,7 +186,16 @@ from ..module_utils._config_file import (
     render,
     secret_values,
 )
-from ..module_utils._config_place import DEFAULT_MODE, Refused, check_place, file_mode, place_warnings, remove, write
+from ..module_utils._config_place import (
+    DEFAULT_MODE,
+    Refused,
+    check_foreign,
+    check_place,
+    file_mode,
+    place_warnings,
+    remove,
+    write,
+)
 from ..module_utils._config_program import verdict
 from ..module_utils._config_rules import problems, warnings
 
@@ -195,19 +231,48 @@ def validate(
             module.warn(f"pgBackRest says about {path} together with the other files it reads: {sentence}.")
 
 
+def prepare(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> list[str]:
+    """The directories to make, none of them made yet. Raise Refused when one could not be made or used."""
+    if not module.params["directories"]:
+        return []
+    owner = module.params["owner"]
+    uid = places.user_of(path, owner)
+    if uid is None and not module.check_mode:
+        raise Refused([f"The user {owner} is not on this host: install what makes it first, or correct owner."])
+    others = [parse(read(name)) for name in neighbours(path)]
+    own, named = os.path.dirname(path), places.named(parse(render(options)), others)
+    found = [*places.problems([own], uid, places.ENTER), *places.problems(named, uid)]
+    if found:
+        raise Refused(found)
+    return list(dict.fromkeys(part for directory in [own, *named] for part in places.missing(directory)))
+
+
+def check(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> tuple[str, list[str]]:
+    """Raise Refused when the file must not be written; returns the program's version and the directories to make."""
+    program, version = installed(module)
+    validate(module, path, options, program, version)
+    may_lack = module.check_mode or module.params["directories"]
+    check_place(path, file_mode(path, module.params["mode"]), bool(secret_values(options)), may_lack)
+    if module.params["replace"] == "own":
+        check_foreign(path, render(options))
+    directories = prepare(module, path, options)
+    for warning in [*warnings(options, parse_version(version)), *place_warnings(path, module.params)]:
+        module.warn(warning)
+    return version, directories
+
+
 def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Let the file say what the options say."""
     if not any(options.values()):
         raise Refused(["options name no option: use state: absent to remove the file."])
-    program, version = installed(module)
-    validate(module, path, options, program, version)
-    check_place(path, file_mode(path, module.params["mode"]), bool(secret_values(options)), module.check_mode)
-    for warning in [*warnings(options, parse_version(version)), *place_warnings(path, module.params)]:
-        module.warn(warning)
+    version, directories = check(module, path, options)
     exists, before, after = os.path.exists(path), read(path), render(options)
-    result: dict[str, t.Any] = {"changed": before != after, "pgbackrest_version": version}
-    if before != after and not module.check_mode:
-        result.update(write(module, path, after))
+    result: dict[str, t.Any] = {"changed": before != after or bool(directories), "pgbackrest_version": version}
+    if module.params["directories"]:
+        result["directories"] = directories
+    if not module.check_mode:
+        places.make(module, directories, places.user_of(path, module.params["owner"]))
+        result.update(write(module, path, after) if before != after else {})
     attributes = module.load_file_common_arguments(module.params, path=path)
     if not exists and attributes["mode"] is None:
         attributes["mode"] = DEFAULT_MODE
@@ -218,22 +283,30 @@ def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict
             f"{key} changes: pgBackRest cannot read what is in the repository with another passphrase. For a new "
             "passphrase start a new repository."
         )
-    return {**result, "diff": difference(path, before, after, attribute_diff)}
+    return {**result, "diff": difference(path, before, after, attribute_diff, directories)}
 
 
-def difference(path: str, before: str, after: str, attributes: dict[str, t.Any]) -> t.Any:
-    """The diff without secrets; of an existing file whose owner or mode changes too, both diffs."""
-    diff = {"before": mask(before), "after": mask(after, before), "before_header": path, "after_header": path}
-    if not attributes or not before:
-        return diff
-    header = f"{path} (owner and permissions)"
-    return [diff, {**attributes, "before_header": header, "after_header": header}]
+def difference(
+    path: str, before: str, after: str, attributes: t.Mapping[str, t.Any], directories: t.Sequence[str] = ()
+) -> t.Any:
+    """The diff without secrets; with those of new directories, and of the owner or mode of an existing file."""
+    diffs: list[dict[str, t.Any]] = []
+    if directories:
+        text = "".join(f"{directory}\n" for directory in directories)
+        diffs.append({"before": "", "after": text, "before_header": "directories", "after_header": "directories"})
+    diffs.append({"before": mask(before), "after": mask(after, before), "before_header": path, "after_header": path})
+    if attributes and before:
+        header = f"{path} (owner and permissions)"
+        diffs.append({**attributes, "before_header": header, "after_header": header})
+    return diffs[0] if len(diffs) == 1 else diffs
 
 
 def absent(module: AnsibleModule, path: str) -> dict[str, t.Any]:
     """Let the file not be there."""
     if not os.path.lexists(path):
         return {"changed": False}
+    if module.params["replace"] == "own":
+        check_foreign(path, "")
     diff = difference(path, read(path), "", {})
     kept = {} if module.check_mode else remove(module, path)
     return {"changed": True, "diff": diff, **kept}
@@ -255,6 +328,8 @@ def main() -> None:
             "options": {"type": "dict", "no_log": True},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
             "backup": {"type": "bool", "default": False},
+            "directories": {"type": "bool", "default": False},
+            "replace": {"type": "str", "choices": ["always", "own"], "default": "always"},
             "executable": {"type": "str", "default": "pgbackrest"},
         },
         add_file_common_args=True,
@@ -269,7 +344,8 @@ def main() -> None:
     except PgBackRestError as error:
         module.fail_json(**error.result())
     except Refused as refused:
-        module.fail_json(msg=f"{path} was not written. {refused}", problems=refused.problems)
+        done = "written" if module.params["state"] == "present" else "removed"
+        module.fail_json(msg=f"{path} was not {done}. {refused}", problems=refused.problems)
     module.exit_json(path=path, stanzas=[name for name in stanzas if name != "global"], **result)
 
 

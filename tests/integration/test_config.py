@@ -237,3 +237,44 @@ def test_directory_of_another_user(run: Run, params: dict[str, t.Any]) -> None:
         f"This user may not write in {directory}: run the task as its owner or as root (become)."
     ]
     assert run("config", params, root=True)["changed"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes directories for another user")
+def test_directories_for_the_user_of_the_file(run: Run, root_directory: Path, programs: Programs) -> None:
+    top = root_directory / "host"
+    options = {
+        "global": {"log-path": f"{top}/log", "spool-path": f"{top}/spool", "lock-path": f"{top}/run/lock"},
+        "main": {"pg1-path": f"{top}/pg", "repo1-path": f"{top}/repo", "repo1-retention-full": 1},
+    }
+    params = {
+        "path": f"{top}/etc/conf.d/main.conf", "options": options, "executable": programs.executable,
+        "directories": True, "replace": "own", "owner": USER, "group": USER, "mode": "0640",
+    }  # fmt: skip
+    planned = run("config", params, check=True, root=True)
+    assert planned["changed"] is True and not top.exists()
+    result = run("config", params, root=True)
+    assert (result["failed"], result["diff"], result["directories"]) == (False, planned["diff"], planned["directories"])
+    for name in ("", "etc", "etc/conf.d", "log", "spool", "run", "run/lock", "repo"):
+        status = (top / name).stat()
+        assert (stat.S_IMODE(status.st_mode), (top / name).owner(), (top / name).group()) == (0o750, USER, USER)
+    argv = [programs.executable, f"--config-path={top}/etc", "--no-log-timestamp", "--output=json", "info"]
+    assert '"path":"missing"' not in as_user(argv).stdout
+    again = run("config", params, root=True)
+    assert (again["changed"], again["directories"]) == (False, [])
+    shutil.chown(top / "spool", "root")
+    refused = run("config", {**params, "options": {"main": {"pg1-path": "/other"}, **options}}, root=True)
+    assert f"{top}/spool belongs to root, and {USER}, to whom the file belongs, may not write in it" in refused["msg"]
+    assert run("config", {**params, "directories": False}, root=True)["changed"] is False
+
+
+def test_file_written_by_hand_is_kept(run: Run, params: dict[str, t.Any]) -> None:
+    path = Path(params["path"])
+    params = {**params, "options": {"main": {"pg1-path": "/pg"}}, "replace": "own"}
+    path.write_text("[main]\npg1-path=/by-hand\n", encoding="utf-8")
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        shutil.chown(path, USER)
+    assert "this collection has not written it (it has [main])" in run("config", params)["msg"]
+    assert path.read_text(encoding="utf-8") == "[main]\npg1-path=/by-hand\n"
+    assert run("config", {**params, "replace": "always"})["changed"] is True
+    assert run("config", params)["changed"] is False

@@ -157,7 +157,7 @@ def test_secrets_that_everybody_could_read(run_module: Run, path: Path, candidat
     ("name", "sentence"),
     [
         ("", "is a directory: name the file in it."),
-        ("absent/x.conf", "does not exist: create it first, with ansible.builtin.file."),
+        ("absent/x.conf", "does not exist: set directories: true to have it made."),
         ("conf.d/x.cnf", "let the name x.cnf end in .conf."),
     ],
 )
@@ -214,3 +214,74 @@ def test_conf_d_file_is_checked_with_its_main_file(run_module: Run, path: Path, 
     assert run_module("config", params, check=True, commands=[VERSION, ask(candidate, "backup")])["changed"] is True
     path.write_text("[global]\nrepo1-cipher-type=aes-256-cbc\n", encoding="utf-8")
     assert run_module("config", params, commands=[VERSION, ask(candidate, "backup")])["changed"] is True
+
+
+def placed(path: Path, **more: t.Any) -> dict[str, t.Any]:
+    """Options that name every kind of directory below the one of the test."""
+    top = path.parent.parent
+    options = {
+        "global": {"repo1-path": f"{top}/repo", "log-path": f"{top}/var/log", "repo2-host": "b", "repo2-path": "/far"},
+        "main": {"pg1-path": f"{top}/pg", "spool-path": f"{top}/spool"},
+    }
+    return {"path": str(top / "new/conf.d/main.conf"), "options": options, "directories": True, **more}
+
+
+def test_directories_are_foretold_made_and_then_left_alone(run_module: Run, path: Path, candidate: str) -> None:
+    top, params = path.parent.parent, placed(path)
+    made = [f"{top}/{name}" for name in ("new", "new/conf.d", "var", "var/log", "repo", "spool")]
+    asked = [VERSION, ask(candidate, "restore")]
+    planned = run_module("config", params, check=True, commands=asked, uid=os.getuid())
+    assert (planned["changed"], planned["directories"], os.listdir(top)) == (True, made, ["etc"])
+    result = run_module("config", params, commands=asked, uid=os.getuid())
+    assert result["diff"] == planned["diff"]
+    assert result["diff"][0]["after"].splitlines() == result["directories"] == made
+    assert {stat.S_IMODE(os.stat(name).st_mode) for name in made} == {0o750}
+    assert not (top / "pg").exists()
+    (top / "repo").chmod(0o2770)
+    again = run_module("config", params, commands=asked, uid=os.getuid())
+    assert (again["changed"], again["directories"]) == (False, [])
+    assert stat.S_IMODE((top / "repo").stat().st_mode) == 0o2770
+    (top / "spool").rmdir()
+    assert run_module("config", params, commands=asked, uid=os.getuid())["directories"] == [f"{top}/spool"]
+
+
+def test_directory_of_another_user_is_refused_before_anything_is_made(
+    run_module: Run, path: Path, candidate: str
+) -> None:
+    top = path.parent.parent
+    (top / "repo").mkdir(mode=0o755)
+    (top / "spool").touch()
+    params = placed(path, owner="65534")
+    result = run_module("config", params, commands=[VERSION, ask(candidate, "restore")])
+    assert result["problems"][0].startswith(f"{top}/repo belongs to ")
+    assert "to whom the file belongs, may not write in it: change its owner or mode" in result["problems"][0]
+    assert result["problems"][1] == f"{top}/spool is no directory: name another place for {top}/spool, or move it away."
+    assert sorted(os.listdir(top)) == ["etc", "repo", "spool"]
+
+
+def test_owner_that_does_not_exist_yet(run_module: Run, path: Path, candidate: str) -> None:
+    params = placed(path, owner="no-such-user")
+    asked = [VERSION, ask(candidate, "restore")]
+    assert run_module("config", params, check=True, commands=asked)["changed"] is True
+    result = run_module("config", params, commands=asked)
+    assert result["problems"] == [
+        "The user no-such-user is not on this host: install what makes it first, or correct owner."
+    ]
+    assert os.listdir(path.parent.parent) == ["etc"]
+
+
+def test_file_of_somebody_else_stays(run_module: Run, path: Path, candidate: str) -> None:
+    text = "[main]\npg1-path=/by-hand\nrepo1-cipher-pass=foreign-secret\n"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o640)
+    params = {"path": str(path), "options": OPTIONS, "replace": "own"}
+    for check in (True, False):
+        result = run_module("config", params, check=check, commands=good(candidate))
+        assert "this collection has not written it (it has [main])" in result["msg"]
+        assert "foreign-secret" not in str(result)
+    removal = {"path": str(path), "state": "absent", "replace": "own"}
+    assert run_module("config", removal)["msg"].startswith(f"{path} was not removed. {path} stands there")
+    assert path.read_text(encoding="utf-8") == text
+    run_module("config", {**params, "replace": "always"}, commands=good(candidate))
+    assert run_module("config", params, commands=good(candidate))["changed"] is False
+    assert run_module("config", removal)["changed"] is True
