@@ -10,8 +10,8 @@ short_description: Choose where each backup runs
 version_added: 0.1.0
 author: ["pgops contributors (@pgops)"]
 description:
-  - Used by the playbook C(pgops.pgbackrest.backup). A backup runs where its repository is, on the repository host. With
-    a repository without one it runs on the primary.
+  - Used by the playbook C(pgops.pgbackrest.backup). A backup runs on the repository host of the stanza, or on the
+    primary when there is none.
 
 positional: wanted
 options:

@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the hosts said, as one record per stanza with its problems. Pure. Private to the collection.
+
+Input is a list with one entry per host of the play:
+
+``host``      its inventory name
+``trouble``   why the host cannot be asked, else empty
+``stanzas``   names of the stanzas that the variables give it
+``hosts``     the hosts of these stanzas by the variables
+``look``      result of the module host_info
+``clusters``  the clusters as the filter clusters resolves them; a stanza without its cluster is missing
+``info``, ``archiving``, ``schedule``  results of the modules backup_info, archiving_info and schedule_info in a loop
+              over the names of stanzas
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils._repository import iso_time
+from ._status_problems import answered, problems
+
+Record = t.Dict[str, t.Any]
+
+TYPES = ("full", "diff", "incr")
+# What tells where a repository is, by its type, before its path.
+_PLACES = {
+    "s3": ("s3-bucket", "s3-endpoint"),
+    "azure": ("azure-container", "azure-account"),
+    "gcs": ("gcs-bucket",),
+    "sftp": ("sftp-host",),
+}
+
+
+def status(seen: t.Sequence[Record], now: float) -> Record:
+    """All stanzas: ``healthy``, ``problems`` with the stanza's name before each, and ``stanzas``."""
+    names = sorted({name for host in seen for name in host["stanzas"]})
+    stanzas = [stanza_record(name, views(seen, name), int(now)) for name in names]
+    found = [f"{stanza['stanza']}: {problem}" for stanza in stanzas for problem in stanza["problems"]]
+    nothing = [] if stanzas else ["No host of this play has a stanza. Look at the limit and at the inventory."]
+    return {"healthy": not found and not nothing, "problems": found + nothing, "stanzas": stanzas}
+
+
+def views(seen: t.Sequence[Record], stanza: str) -> list[Record]:
+    """What each host said about one stanza. An answer that is not there is {}."""
+    return [_view(host, stanza) for host in seen if stanza in host["stanzas"]]
+
+
+def _view(host: Record, stanza: str) -> Record:
+    clusters = [cluster for cluster in host.get("clusters") or [] if cluster["stanza"] == stanza]
+    return {
+        "host": host["host"],
+        "trouble": host.get("trouble") or "",
+        "look": host.get("look") or {},
+        "declared": clusters[0] if clusters else {"hosts": host.get("hosts")},
+        **{name: _answer(host, name, stanza) for name in ("info", "archiving", "schedule")},
+    }
+
+
+def _answer(host: Record, name: str, stanza: str) -> Record:
+    """The result of a module about this stanza, {} when it was not asked."""
+    results = [result for result in host.get(name) or [] if result.get("item") == stanza]
+    return dict(results[0]) if results and not results[0].get("skipped") else {}
+
+
+def stanza_record(name: str, seen: t.Sequence[Record], now: int) -> Record:
+    """The record of one stanza."""
+    hosts = host_records(seen)
+    order = [host["host"] for host in sorted(hosts, key=lambda host: host["role"] != "primary")]
+    by_host = {view["host"]: view for view in seen}
+    ordered = [by_host[host] for host in order if host in by_host]
+    info = next((first_stanza(view["info"]) for view in ordered if first_stanza(view["info"])), {})
+    archive = next((archive_record(view, now) for view in ordered if is_archiver(view)), None)
+    record: Record = {
+        "stanza": name,
+        "time": now,
+        "hosts": hosts,
+        "repositories": [
+            repository_record(key, options, info, archive, now) for key, options in repositories(ordered, info)
+        ],
+        "archive": archive,
+        "schedule": schedule_records(ordered),
+        "running": info.get("running"),
+    }
+    record["problems"] = problems(record, ordered, info)
+    record["healthy"] = not record["problems"]
+    return record
+
+
+def first_stanza(answer: Record) -> Record:
+    """The stanza in an answer of backup_info that was asked for one; {} when it failed."""
+    return t.cast("Record", (answer.get("stanzas") or [{}])[0]) if answered(answer) else {}
+
+
+def host_records(seen: t.Sequence[Record]) -> list[Record]:
+    """The hosts of the stanza in the order of the variables; those outside the play are named, too."""
+    by_host = {view["host"]: view for view in seen}
+    names = [name for view in seen for name in view["declared"].get("hosts") or [view["host"]]]
+    return [_host_record(name, by_host.get(name)) for name in dict.fromkeys([*names, *by_host])]
+
+
+def _host_record(name: str, view: Record | None) -> Record:
+    cluster = view["declared"] if view else {}
+    program = (view["look"].get("pgbackrest") if view else None) or {}
+    reached = view is not None and not view["trouble"]
+    return {
+        "host": name,
+        "asked": view is not None,
+        "reached": reached,
+        "cluster": cluster.get("name") if reached else None,
+        "role": cluster.get("role") if reached else None,
+        "running": cluster.get("running") if reached else None,
+        "pg_version": cluster.get("pg_version") if reached else None,
+        "pgbackrest": program.get("version") if reached else None,
+    }
+
+
+def repositories(ordered: t.Sequence[Record], info: Record) -> list[tuple[int, Record]]:
+    """Number and options of each repository, those that only pgBackRest knows included."""
+    options = next((view["declared"].get("repositories") for view in ordered), None) or []
+    known = {int(option["number"]): option for option in options}
+    keys = sorted({*known, *(repository["key"] for repository in info.get("repositories", []))})
+    return [(key, known.get(key, {})) for key in keys]
+
+
+def repository_record(key: int, options: Record, info: Record, archive: Record | None, now: int) -> Record:
+    """One repository of the stanza."""
+    backups = [backup for backup in info.get("backups", []) if backup["repo_key"] == key]
+    found = next((repository for repository in info.get("repositories", []) if repository["key"] == key), {})
+    return {
+        "key": key,
+        "type": str(options.get("type") or "posix"),
+        "host": options.get("host"),
+        "place": place(options),
+        "cipher": found.get("cipher"),
+        "status_code": found.get("status_code"),
+        "window": window(key, info, archive),
+        "last": {kind: last(backups, kind, now) for kind in TYPES},
+        "newest": max(backups, key=lambda backup: (backup["stop"], backup["label"]))["label"] if backups else None,
+        "backups": {kind: sum(backup["type"] == kind for backup in backups) for kind in TYPES},
+        "stored": sum(backup["repo_delta"] or 0 for backup in backups),
+        "cluster_size": max(backups, key=lambda backup: backup["stop"])["size"] if backups else None,
+    }
+
+
+def place(options: Record) -> str:
+    """Where a repository is, without anything secret.
+
+    >>> place({"host": "backup1", "path": "/backup"}), place({"type": "s3", "s3-bucket": "pg", "path": "/main"})
+    ('backup1, /backup', 'pg, /main')
+    """
+    names = ("host", *_PLACES.get(str(options.get("type")), ()), "path")
+    return ", ".join(str(options[name]) for name in names if options.get(name)) or "unknown place"
+
+
+def last(backups: t.Sequence[Record], kind: str, now: int) -> Record | None:
+    """The newest backup of exactly this type that is free of page checksum errors."""
+    found = [backup for backup in backups if backup["type"] == kind and not backup["error"]]
+    if not found:
+        return None
+    newest = max(found, key=lambda backup: (backup["stop"], backup["label"]))
+    return {
+        "label": newest["label"],
+        "stop": newest["stop"],
+        "stop_time": iso_time(newest["stop"]),
+        "age": max(0, now - newest["stop"]),
+    }
+
+
+def window(key: int, info: Record, archive: Record | None) -> Record | None:
+    """The span that can be recovered from this repository.
+
+    It ends with the last archived segment. When that was, only the primary knows, and only of the newest one.
+    """
+    found = next((window for window in info.get("windows", []) if window["repo_key"] == key), None)
+    if found is None:
+        return None
+    wal, start = found["latest_wal"], found["earliest"]
+    newest = bool(wal and archive and archive["last_wal"] and wal >= archive["last_wal"])
+    end = archive["last_time"] if archive and newest else None
+    return {
+        "from": start,
+        "from_time": iso_time(start),
+        "to": end,
+        "to_time": iso_time(end) if end else None,
+        "to_wal": wal,
+        "seconds": max(0, end - start) if end else None,
+    }
+
+
+def is_archiver(view: Record) -> bool:
+    """Whether this host is the one whose WAL reaches the archive: the running primary."""
+    return answered(view["archiving"]) and view["declared"].get("role") == "primary"
+
+
+def archive_record(view: Record, now: int) -> Record:
+    """How archiving goes on the primary."""
+    found = view["archiving"]
+    archiver = found.get("archiver") or {}
+    return {
+        "host": view["host"],
+        "last_wal": archiver.get("last_archived_wal"),
+        "last_time": archiver.get("last_archived_time"),
+        "age": max(0, now - archiver["last_archived_time"]) if archiver.get("last_archived_time") else None,
+        "waiting": found.get("waiting"),
+        "failed_count": archiver.get("failed_count"),
+        "last_failed_wal": archiver.get("last_failed_wal"),
+        "failed_age": max(0, now - archiver["last_failed_time"]) if archiver.get("last_failed_time") else None,
+    }
+
+
+def schedule_records(ordered: t.Sequence[Record]) -> list[Record]:
+    """The scheduled backups where they run: on the repository host, else on the primary, else on any host."""
+    view = next((view for view in ordered if answered(view["schedule"])), None)
+    if view is None:
+        return []
+    return [
+        {
+            "host": view["declared"]["backup_host"],
+            "name": found["name"],
+            "type": found["type"],
+            "repos": found["repos"],
+            "when": "; ".join(found["schedule"]),
+            "unit": found["unit"],
+            "active": found["active"],
+            "running": found["running"],
+            "next": found["next_run"],
+            "last_result": (found["last_run"] or {}).get("result"),
+            "last_success": (found["last_success"] or {}).get("finished"),
+            "problems": found["problems"],
+        }
+        for found in view["schedule"]["schedules"]
+    ]

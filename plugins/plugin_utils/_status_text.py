@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record of a stanza as a block of text. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+from datetime import datetime, timezone
+
+from ._progress_line import duration, size
+
+Record = t.Dict[str, t.Any]
+
+WIDTH = 100
+_LABEL = 12  # columns before the text of a line
+
+
+def lines_of(report: Record) -> list[str]:
+    """The blocks of all stanzas, an empty line between them."""
+    result: list[str] = []
+    for stanza in report["stanzas"]:
+        result += [*([""] if result else []), *block(stanza)]
+    return result or list(report["problems"])
+
+
+def block(record: Record) -> list[str]:
+    """Verdict and problems, hosts, repositories, archive, schedule."""
+    return [
+        f"{record['stanza']}: {verdict(record['problems'])}, seen {clock(record['time'])}",
+        *(line for number, problem in enumerate(record["problems"], 1) for line in _wrapped(f"{number}.", problem)),
+        *labelled("hosts", [host_line(host, record["hosts"]) for host in record["hosts"]]),
+        *(line for repository in record["repositories"] for line in repository_lines(repository)),
+        *labelled("archive", archive_lines(record)),
+        *labelled("schedule", schedule_lines(record)),
+        *labelled("running", running_lines(record["running"])),
+    ]
+
+
+def verdict(problems: t.Sequence[str]) -> str:
+    """``OK``, ``1 PROBLEM`` or ``3 PROBLEMS``."""
+    return f"{len(problems)} PROBLEM{'S' if len(problems) > 1 else ''}" if problems else "OK"
+
+
+def clock(epoch: int, seconds: bool = False) -> str:
+    """A moment in UTC.
+
+    >>> clock(1795381179), clock(1795381179, seconds=True)
+    ('2026-11-22 20:59 UTC', '2026-11-22 20:59:39 UTC')
+    """
+    moment = datetime.fromtimestamp(epoch, timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC")
+
+
+def labelled(label: str, lines: t.Sequence[str]) -> list[str]:
+    """Lines with a label before the first one, each at most WIDTH wide."""
+    result: list[str] = []
+    for number, line in enumerate(lines):
+        result += _wrapped("" if number else label, line)
+    return result
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A text with a label before it; further lines stand below the text. Problems have numbers, which are shorter."""
+    indent = " " * (5 if label.endswith(".") else 2 + _LABEL)
+    first = f"  {label}".ljust(len(indent))
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, **options) or [first.rstrip()]
+
+
+def host_line(host: Record, hosts: t.Sequence[Record]) -> str:
+    """Name, role, versions."""
+    name = host["host"].ljust(max(len(other["host"]) for other in hosts))
+    if not host["asked"]:
+        return f"{name}  not asked: outside this play"
+    if not host["reached"]:
+        return f"{name}  NOT REACHED"
+    if host["cluster"] is None:
+        return f"{name}  no cluster"
+    state = (host["role"] or "unknown") if host["running"] else "DOWN"
+    program = f"pgBackRest {host['pgbackrest']}" if host["pgbackrest"] else "no pgBackRest"
+    return f"{name}  {state:<7}  PostgreSQL {host['cluster']}, {program}"
+
+
+def repository_lines(repository: Record) -> list[str]:
+    """Where it is, what it can bring back, what it holds."""
+    cipher = {None: "encryption not known", "none": "NOT ENCRYPTED"}.get(repository["cipher"], "encrypted")
+    where = f"{repository['type']}: {repository['place']}, {cipher}"
+    return labelled(f"repo {repository['key']}", [where, *_contents(repository)])
+
+
+def _contents(repository: Record) -> list[str]:
+    if repository["status_code"] is None:
+        return ["not read"]
+    if repository["newest"] is None:
+        return ["no backup"]
+    ages = [
+        f"{kind} {duration(found['age'])} ago" if found else f"no {kind}" for kind, found in repository["last"].items()
+    ]
+    counts = [f"{count} {kind}" for kind, count in repository["backups"].items() if count]
+    stored = f"{size(repository['stored'])} stored for {size(repository['cluster_size'])} of cluster"
+    return [
+        f"recoverable  {window_text(repository['window'])}",
+        f"last backup  {', '.join(ages)}",
+        f"newest       {repository['newest']}",
+        f"holds        {', '.join(counts)}; {stored}",
+    ]
+
+
+def window_text(window: Record | None) -> str:
+    """From when to when, and how long that is."""
+    if window is None:
+        return "NOTHING"
+    start = clock(window["from"], seconds=True)
+    if window["to"] is None:
+        return f"from {start} to the last WAL segment, {window['to_wal'] or 'which is missing'}"
+    return f"{start} to {clock(window['to'], seconds=True)} ({duration(window['seconds'])})"
+
+
+def archive_lines(record: Record) -> list[str]:
+    """How WAL flows on the primary."""
+    archive = record["archive"]
+    if archive is None:
+        return ["not known: no primary was asked"]
+    if archive["last_wal"]:
+        newest = f"last {archive['last_wal']}, {duration(archive['age'])} ago"
+    else:
+        newest = "nothing archived yet"
+    parts = [newest, f"{archive['waiting']} waiting"]
+    if archive["failed_count"]:
+        when = f" (last {duration(archive['failed_age'])} ago)" if archive["failed_age"] is not None else ""
+        parts.append(f"{archive['failed_count']} failed tries{when}")
+    else:
+        parts.append("no failures")
+    return ["; ".join(parts)]
+
+
+def schedule_lines(record: Record) -> list[str]:
+    """Each scheduled backup: when next, how the last one went. A repository host is named before them."""
+    entries = record["schedule"]
+    if not entries:
+        return ["none seen"]
+    elsewhere = entries[0]["host"] not in [host["host"] for host in record["hosts"]]
+    names = [entry["type"] + (f" repo {_list(entry['repos'])}" if entry["repos"] else "") for entry in entries]
+    widths = [max(map(len, names)), max(len(entry["when"]) for entry in entries)]
+    lines = [
+        f"{name:<{widths[0]}}  {entry['when']:<{widths[1]}}  {schedule_line(entry, record['time'])}"
+        for name, entry in zip(names, entries)
+    ]
+    return [*([f"on {entries[0]['host']}"] if elsewhere else []), *lines]
+
+
+def _list(numbers: t.Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def schedule_line(entry: Record, now: int) -> str:
+    """When a scheduled backup runs next, and how the last one went."""
+    due = entry["next"]
+    upcoming = f"next {clock(due)} (in {duration(max(0, due - now))})" if due else "NO NEXT RUN"
+    return f"{'runs now' if entry['running'] else upcoming}, {outcome(entry, now)}"
+
+
+def outcome(entry: Record, now: int) -> str:
+    """How the last run ended, and when the last one ended well."""
+    succeeded = entry["last_success"]
+    good = f"last success {duration(max(0, now - succeeded))} ago" if succeeded else "no success yet"
+    return f"LAST RUN FAILED, {good}" if entry["last_result"] == "failure" else good
+
+
+def running_lines(running: Record | None) -> list[str]:
+    """A backup or restore that runs now."""
+    if not running:
+        return []
+    percent = "" if running["percent"] is None else f", {running['percent']:.0f} % done"
+    return [f"{running['command']}{percent}"]
