@@ -45,6 +45,7 @@ launch() {
         as_root systemd-run --quiet --collect --unit "$unit" --property Delegate=yes --property KillMode=mixed \
             --property "StandardOutput=append:$log" --property "StandardError=append:$log" "${dockerd[@]}"
     else
+        # shellcheck disable=SC2016
         as_root setsid sh -c 'log=$1; shift; exec "$@" >"$log" 2>&1 </dev/null' sh "$log" "${dockerd[@]}" &
     fi
 }

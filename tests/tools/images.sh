@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: images.sh tag | build <Debian suite>...
 # build  makes the images pgops-pgbackrest/<suite>:<tag> of hosts with systemd and PostgreSQL, where they are missing.
-# tag    prints the tag, which changes with this file.
+# tag    prints the tag, which changes with what makes the images.
 # In an image, apt knows one archive only: a directory with pgBackRest and whatever else a play may install. So plays
 # install packages for real, and quickly. Debian's own archive is there, but switched off.
 set -euo pipefail
@@ -28,7 +28,8 @@ as_root() {
 }
 
 tag() {
-    sha256sum "$here/images.sh" | cut -c 1-12
+    { declare -f arrange make_image && declare -p mirror installed installed_but_on_forky to_install; } |
+        sha256sum | cut -c 1-12
 }
 
 # Runs inside the new system.
@@ -50,6 +51,7 @@ arrange() {
     rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
     rm -rf /var/lib/apt/lists/*
     echo "deb [trusted=yes] file:$archive ./" >/etc/apt/sources.list.d/local.list
+    # shellcheck source=/dev/null
     . /etc/os-release
     cat >/etc/apt/sources.list.d/debian.sources <<SOURCES
 Enabled: no
@@ -90,6 +92,11 @@ make_image() { # suite, reference
     echo "  $(docker image inspect --format '{{.Size}}' "$2" | numfmt --to=si)B in $((SECONDS - start)) s"
 }
 
+remove_older() { # suite, reference to keep
+    docker images --format '{{.Repository}}:{{.Tag}}' "pgops-pgbackrest/$1" | grep -vxF "$2" |
+        xargs --no-run-if-empty docker rmi >/dev/null 2>&1 || true # one may be in use
+}
+
 build() {
     local suite reference
     work=$(mktemp -d)
@@ -101,6 +108,7 @@ build() {
         ! docker image inspect "$reference" >/dev/null 2>&1 || continue
         "$here/packages.sh" mmdebstrap
         make_image "$suite" "$reference"
+        remove_older "$suite" "$reference"
     done
 }
 

@@ -12,7 +12,8 @@ failed=()
 passed=0
 declare -A name_of=() start_of=() # by process
 
-if [ $# -gt 0 ]; then scenarios=("$@"); else mapfile -t scenarios < <(ls -d molecule/*/molecule.yml | cut -d / -f 2); fi
+scenarios=("$@")
+[ $# -gt 0 ] || mapfile -t scenarios < <(printf '%s\n' molecule/*/molecule.yml | cut -d / -f 2)
 for scenario in "${scenarios[@]}"; do
     [ -e "molecule/$scenario/molecule.yml" ] || { echo "There is no scenario $scenario in molecule/." >&2; exit 1; }
 done
