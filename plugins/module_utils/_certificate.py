@@ -33,7 +33,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 @dataclass(frozen=True)
 class Wanted:
-    """One certificate as it shall be; ``owner`` runs pgBackRest with its key."""
+    """One certificate as it shall be; ``owner`` runs pgBackRest with its key. An empty ``common_name`` is any."""
 
     name: str
     path: str
@@ -119,7 +119,7 @@ def _matching_key(wanted: Wanted, certificate: x509.Certificate) -> list[str]:
 
 def _names(wanted: Wanted, certificate: x509.Certificate) -> list[str]:
     common = [str(found.value) for found in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    if common != [wanted.common_name]:
+    if wanted.common_name and common != [wanted.common_name]:
         return [f"{wanted.path} is for {', '.join(common) or 'nobody'}, not for {wanted.common_name}."]
     lacking = sorted({_normal(name) for name in wanted.names} - alternative_names(certificate))
     return [f"{wanted.path} does not name {', '.join(lacking)}."] if lacking else []

@@ -16,7 +16,7 @@ def unknown(known_hosts: str | None, wanted: t.Iterable[tuple[str, str]]) -> lis
 
     Lines with hashed names are not read.
     """
-    present = set()
+    present: set[tuple[str, ...]] = set()
     for words in _lines(known_hosts):
         if len(words) > 2:
             present.update((name, words[1], words[2]) for name in words[0].split(","))
