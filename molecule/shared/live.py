@@ -48,24 +48,25 @@ def rows(host: t.Any, *, port: int = 5432) -> str:
     return query(host, "SELECT count(*), md5(string_agg(c::text, ',' ORDER BY id)) FROM customer AS c", port=port)
 
 
-def add_rows(host: t.Any, number: int = 1000) -> str:
+def add_rows(host: t.Any, number: int = 1000, *, port: int = 5432) -> str:
     """Commit rows that no backup holds yet. Returns the WAL segment that they end in, closed by a switch."""
     query(
         host,
         "INSERT INTO customer SELECT m + n, md5(random()::text)"
         f" FROM (SELECT max(id) AS m FROM customer) AS last, generate_series(1, {number}) AS n",
+        port=port,
     )
-    return query(host, "SELECT pg_walfile_name(pg_switch_wal())")
+    return query(host, "SELECT pg_walfile_name(pg_switch_wal())", port=port)
 
 
-def archived(host: t.Any, segment: str) -> bool:
+def archived(host: t.Any, segment: str, *, port: int = 5432) -> bool:
     """Whether PostgreSQL takes this segment for archived."""
-    return query(host, "SELECT last_archived_wal FROM pg_stat_archiver")[-16:] >= segment[-16:]
+    return query(host, "SELECT last_archived_wal FROM pg_stat_archiver", port=port)[-16:] >= segment[-16:]
 
 
-def wait_until_archived(host: t.Any, segment: str) -> None:
+def wait_until_archived(host: t.Any, segment: str, *, port: int = 5432) -> None:
     """Come back when PostgreSQL takes this segment for archived."""
-    wait_for(lambda: archived(host, segment), f"archived WAL segment {segment}")
+    wait_for(lambda: archived(host, segment, port=port), f"archived WAL segment {segment}")
 
 
 def stanza_info(host: t.Any, stanza: str = "main", *, user: str = "postgres") -> dict[str, t.Any]:

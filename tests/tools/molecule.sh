@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 build=$1
 shift
 work=$build/molecule
+secrets=Only-for-these-tests # what all passphrases and keys in the inventories begin with
 failed=()
 passed=0
 declare -A name_of=() start_of=() # by process
@@ -44,6 +45,10 @@ finish_one() {
     name=${name_of[$process]}
     line="$name ($((SECONDS - start_of[$process])) s)"
     unset "name_of[$process]"
+    if grep -F "$secrets" "$work/$name.log"; then
+        echo "A secret stands in what Ansible printed."
+        status=1
+    fi
     if [ "$status" = 0 ]; then
         echo "ok      $line"
         passed=$((passed + 1))
