@@ -70,6 +70,7 @@ check ruff ruff check .
 check format ruff format --check --diff .
 check mypy mypy -p ansible_collections.pgops.pgbackrest
 check yamllint yamllint --strict .
+check role-arguments python3 tests/tools/role_arguments.py roles
 check changelog changelog
 check artifact artifact
 check documentation documentation
