@@ -18,6 +18,7 @@ Input is a list with one entry per host of the play:
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..module_utils._repository import iso_time
@@ -25,6 +26,7 @@ from ._status_problems import answered, problems
 
 Record = t.Dict[str, t.Any]
 
+_SEGMENT = re.compile(r"([0-9A-F]{24})(?:\.[0-9A-F]{8}\.backup)?$")
 TYPES = ("full", "diff", "incr")
 # What tells where a repository is, by its type, before its path.
 _PLACES = {
@@ -73,7 +75,7 @@ def stanza_record(name: str, seen: t.Sequence[Record], now: int) -> Record:
     by_host = {view["host"]: view for view in seen}
     ordered = [by_host[host] for host in order if host in by_host]
     info = next((first_stanza(view["info"]) for view in ordered if first_stanza(view["info"])), {})
-    archive = next((archive_record(view, now) for view in ordered if is_archiver(view)), None)
+    archive = next((archive_record(view) for view in ordered if is_archiver(view)), None)
     record: Record = {
         "stanza": name,
         "time": now,
@@ -179,7 +181,7 @@ def window(key: int, info: Record, archive: Record | None) -> Record | None:
     if found is None:
         return None
     wal, start = found["latest_wal"], found["earliest"]
-    newest = bool(wal and archive and archive["last_wal"] and wal >= archive["last_wal"])
+    newest = bool(wal and archive and archive["last_segment"] and wal >= archive["last_segment"])
     end = archive["last_time"] if archive and newest else None
     return {
         "from": start,
@@ -192,23 +194,26 @@ def window(key: int, info: Record, archive: Record | None) -> Record | None:
 
 
 def is_archiver(view: Record) -> bool:
-    """Whether this host is the one whose WAL reaches the archive: the running primary."""
-    return answered(view["archiving"]) and view["declared"].get("role") == "primary"
+    """Whether this host is the one whose WAL goes to the archive: the running primary."""
+    answer = view["archiving"]
+    return answered(answer) and bool(answer.get("archiver")) and not answer["in_recovery"]
 
 
-def archive_record(view: Record, now: int) -> Record:
-    """How archiving goes on the primary."""
-    found = view["archiving"]
-    archiver = found.get("archiver") or {}
+def archive_record(view: Record) -> Record:
+    """How archiving goes on the primary. ``last_segment`` is None where the last file was none, such as a history."""
+    answer, archiver = view["archiving"], view["archiving"]["archiver"]
+    segment = _SEGMENT.match(archiver["last_archived_wal"] or "")
     return {
         "host": view["host"],
-        "last_wal": archiver.get("last_archived_wal"),
-        "last_time": archiver.get("last_archived_time"),
-        "age": max(0, now - archiver["last_archived_time"]) if archiver.get("last_archived_time") else None,
-        "waiting": found.get("waiting"),
-        "failed_count": archiver.get("failed_count"),
-        "last_failed_wal": archiver.get("last_failed_wal"),
-        "failed_age": max(0, now - archiver["last_failed_time"]) if archiver.get("last_failed_time") else None,
+        "last_wal": archiver["last_archived_wal"],
+        "last_segment": segment.group(1) if segment else None,
+        "last_time": archiver["last_archived_time"],
+        "age": archiver["last_archived_age"],
+        "waiting": answer["waiting"],
+        "failed_count": archiver["failed_count"],
+        "last_failed_wal": archiver["last_failed_wal"],
+        "failed_age": archiver["last_failed_age"],
+        "failing": archiver["failing"],
     }
 
 

@@ -157,27 +157,27 @@ def unencrypted(record: Record) -> list[str]:
 
 
 def archiving(seen: t.Sequence[Record]) -> list[str]:
-    """What archiving_info says about each host."""
+    """What archiving_info says about each running cluster."""
     several = len(seen) > 1
     return [
         f"{view['host']}: {problem}" if several else str(problem)
         for view in seen
-        if answered(view["archiving"])
-        for problem in view["archiving"].get("problems", [])
+        if answered(view["archiving"]) and view["declared"].get("running")
+        for problem in view["archiving"]["problems"]
     ]
 
 
 def archive_behind(record: Record) -> list[str]:
     """Repositories that do not have what PostgreSQL believes to be archived."""
     archive = record["archive"]
-    if archive is None or not archive["last_wal"]:
+    if archive is None or not archive["last_segment"]:
         return []
     return [
         f"Repository {repository['key']} ends with WAL segment {repository['window']['to_wal'] or '(none)'}, but "
-        f"PostgreSQL on {archive['host']} has archived {archive['last_wal']}. Look whether archive_command reaches "
+        f"PostgreSQL on {archive['host']} has archived {archive['last_segment']}. Look whether archive_command reaches "
         "this repository, and into pgBackRest's archive-push log."
         for repository in record["repositories"]
-        if repository["window"] and (repository["window"]["to_wal"] or "") < archive["last_wal"]
+        if repository["window"] and (repository["window"]["to_wal"] or "") < archive["last_segment"]
     ]
 
 

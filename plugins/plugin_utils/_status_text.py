@@ -96,9 +96,9 @@ def _contents(repository: Record) -> list[str]:
         return ["not read"]
     if repository["newest"] is None:
         return ["no backup"]
-    ages = [
-        f"{kind} {duration(found['age'])} ago" if found else f"no {kind}" for kind, found in repository["last"].items()
-    ]
+    ages = [f"{kind} {duration(found['age'])} ago" for kind, found in repository["last"].items() if found]
+    if not repository["last"]["full"]:
+        ages.insert(0, "NO FULL")
     counts = [f"{count} {kind}" for kind, count in repository["backups"].items() if count]
     stored = f"{size(repository['stored'])} stored for {size(repository['cluster_size'])} of cluster"
     return [
@@ -115,7 +115,7 @@ def window_text(window: Record | None) -> str:
         return "NOTHING"
     start = clock(window["from"], seconds=True)
     if window["to"] is None:
-        return f"from {start} to the last WAL segment, {window['to_wal'] or 'which is missing'}"
+        return f"{start} to the end of {window['to_wal']}" if window["to_wal"] else f"{start}, no WAL after it"
     return f"{start} to {clock(window['to'], seconds=True)} ({duration(window['seconds'])})"
 
 
@@ -125,15 +125,17 @@ def archive_lines(record: Record) -> list[str]:
     if archive is None:
         return ["not known: no primary was asked"]
     if archive["last_wal"]:
-        newest = f"last {archive['last_wal']}, {duration(archive['age'])} ago"
+        newest = f"last {archive['last_segment'] or archive['last_wal']}, {duration(archive['age'])} ago"
     else:
         newest = "nothing archived yet"
     parts = [newest, f"{archive['waiting']} waiting"]
     if archive["failed_count"]:
-        when = f" (last {duration(archive['failed_age'])} ago)" if archive["failed_age"] is not None else ""
+        when = f", last {duration(archive['failed_age'])} ago" if archive["failed_age"] is not None else ""
         parts.append(f"{archive['failed_count']} failed tries{when}")
     else:
         parts.append("no failures")
+    if archive["failing"]:
+        parts.append("FAILING NOW")
     return ["; ".join(parts)]
 
 
@@ -166,8 +168,10 @@ def schedule_line(entry: Record, now: int) -> str:
 def outcome(entry: Record, now: int) -> str:
     """How the last run ended, and when the last one ended well."""
     succeeded = entry["last_success"]
-    good = f"last success {duration(max(0, now - succeeded))} ago" if succeeded else "no success yet"
-    return f"LAST RUN FAILED, {good}" if entry["last_result"] == "failure" else good
+    ago = f"{duration(max(0, now - succeeded))} ago" if succeeded else "never"
+    if entry["last_result"] == "failure":
+        return f"LAST RUN FAILED, success {ago}"
+    return f"last success {ago}" if succeeded else "no success yet"
 
 
 def running_lines(running: Record | None) -> list[str]:

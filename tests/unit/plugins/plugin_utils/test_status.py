@@ -84,15 +84,18 @@ def info(
 
 
 def archiving(**other: t.Any) -> Record:
-    """What archiving_info says about a primary that archives."""
+    """What archiving_info says about a primary that archives; ``other`` is about its archiver."""
     archiver = {
         "last_archived_wal": "000000030000001200000049",
         "last_archived_time": NOW - 34,
+        "last_archived_age": 34,
         "failed_count": 0,
         "last_failed_wal": None,
-        "last_failed_time": None,
+        "last_failed_age": None,
+        "failing": False,
+        **other,
     }
-    return {"item": "main", "archiver": archiver, "waiting": 0, "problems": [], **other}
+    return {"item": "main", "in_recovery": False, "archiver": archiver, "waiting": 0, "problems": []}
 
 
 def scheduled(kind: str, when: str, upcoming: int, success: int, **other: t.Any) -> Record:
@@ -179,3 +182,242 @@ def test_a_healthy_stanza() -> None:
     ]
 
 
+def only(hosts: t.Sequence[Record], *parts: str) -> None:
+    """These hosts have exactly one problem, with all these parts."""
+    found = problems(*hosts)
+    assert len(found) == 1, found
+    for part in parts:
+        assert part in found[0]
+
+
+def test_a_host_that_is_down() -> None:
+    down = {"trouble": "Failed to connect to the host via ssh:\n timed out", "look": {}, "clusters": [], "info": []}
+    only(
+        seen(standby=down),
+        "db2 cannot be asked: Failed to connect to the host via ssh: timed out. ",
+        "Look whether it is up",
+    )
+    report = status(seen(primary={**down, "archiving": [], "schedule": []}), NOW)
+    assert [host["reached"] for host in report["stanzas"][0]["hosts"]] == [False, True]
+    assert report["stanzas"][0]["archive"] is None and report["stanzas"][0]["repositories"][0]["newest"] == DIFF
+    assert len(report["problems"]) == 1
+    nobody = status([{**host, **down, "archiving": [], "schedule": []} for host in seen()], NOW)
+    assert len(nobody["problems"]) == 2 and nobody["stanzas"][0]["repositories"] == []
+
+
+def test_one_host_down_leaves_the_other_stanzas_alone() -> None:
+    other = {**host("db3", "primary", trouble="timed out", clusters=[], info=[]), "stanzas": ["web"], "hosts": ["db3"]}
+    report = status([*seen(), other], NOW)
+    assert [(stanza["stanza"], stanza["healthy"]) for stanza in report["stanzas"]] == [("main", True), ("web", False)]
+
+
+def test_a_host_outside_the_play_is_no_problem() -> None:
+    (primary, standby) = seen()
+    assert problems(primary) == []
+    assert problems(standby) == []
+    assert "db1  not asked: outside this play" in "\n".join(lines_of(status([standby], NOW)))
+
+
+def test_no_hosts_at_all() -> None:
+    report = status([], NOW)
+    assert not report["healthy"]
+    assert lines_of(report) == ["No host of this play has a stanza. Look at the limit and at the inventory."]
+
+
+def test_several_clusters_on_a_host() -> None:
+    both = host("db1", "primary")
+    both["stanzas"].append("web")
+    both["clusters"].append({**both["clusters"][0], "stanza": "web", "hosts": ["db1"], "name": "17/web"})
+    for name in ("info", "archiving", "schedule"):
+        both[name].append({**both[name][0], "item": "web"})
+    report = status([both], NOW)
+    assert [stanza["hosts"][0]["cluster"] for stanza in report["stanzas"]] == ["17/main", "17/web"]
+    assert lines_of(report).count("") == 1
+
+
+@pytest.mark.parametrize(
+    ("standby", "parts"),
+    [
+        (
+            {
+                "cluster": {"running": False},
+                "archiving": [{"item": "main", "archiver": None, "in_recovery": None, "problems": ["It is down."]}],
+            },
+            ["PostgreSQL 17/main on db2 does not run", "Start it"],
+        ),
+        ({"clusters": [], "info": []}, ["db2 has no cluster of this stanza. Correct pgbackrest_clusters"]),
+        (
+            {"cluster": {"role": "primary"}, "archiving": [archiving()], "schedule": [schedule()]},
+            ["db1 and db2 are all primary", "rebuild it as a standby"],
+        ),
+        (
+            {"look": {"pgbackrest": {"version": "2.60.0"}}},
+            ["The versions of pgBackRest differ: 2.55.1 on db1, 2.60.0 on db2. Install the same one"],
+        ),
+        (
+            {"info": [{"item": "main", "failed": True, "msg": "This task runs as root"}]},
+            ["db2 could not read the repositories: This task runs as root."],
+        ),
+        (
+            {"archiving": [{**archiving(), "in_recovery": True, "problems": ["archive_command is empty. Run site."]}]},
+            ["db2: archive_command is empty. Run site."],
+        ),
+    ],
+)
+def test_problems_of_a_host(standby: Record, parts: list[str]) -> None:
+    only(seen(standby=standby), *parts)
+
+
+def test_pgbackrest_is_missing() -> None:
+    found = problems(*seen(standby={"look": {"pgbackrest": None}, "info": []}))
+    assert found == ["pgBackRest is not installed on db2. Run the playbook site for it."]
+
+
+def test_a_stanza_without_primary() -> None:
+    only([host("db2", "standby", cluster={"hosts": ["db2"]})], "pgbackrest_hosts names only itself")
+    only([host("db1", "standby"), host("db2", "standby")], "None of db1, db2 is primary. Promote one")
+
+
+def unread(key: int) -> Record:
+    """Repository ``key`` cannot be read."""
+    answer = copy.deepcopy(info())
+    stanza = answer["stanzas"][0]
+    stanza["repositories"][key - 1].update(status_code=99, status_message="[HostConnectError] refused")
+    stanza["problems"] = [f"Repository {key}: [HostConnectError] refused. Check that it can be reached."]
+    return answer
+
+
+def test_a_repository_that_cannot_be_read() -> None:
+    only(seen(standby={"info": [unread(2)]}), "db2, unlike another host, cannot read the repository. Repository 2: ")
+    both = seen({"info": [unread(2)]}, {"info": [unread(2)]})
+    assert problems(*both) == ["Repository 2: [HostConnectError] refused. Check that it can be reached."]
+
+
+def told(backups: t.Sequence[Record], **other: t.Any) -> list[Record]:
+    """Both hosts read these backups."""
+    return seen({"info": [info(backups, **other)]}, {"info": [info(backups, **other)]})
+
+
+def test_no_backup_to_restore_from() -> None:
+    found = problems(*told(BACKUPS[:3]))
+    assert len(found) == 1 and found[0].startswith("Repository 2 has no usable backup of the present cluster")
+    text = "\n".join(lines_of(status(told(BACKUPS[:3]), NOW)))
+    assert "no backup" in text
+
+
+def test_page_checksum_errors() -> None:
+    damaged = backup(DIFF, HOUR, error=True)
+    only(told([*BACKUPS[:2], damaged, *BACKUPS[3:]]), f"Backups with page checksum errors: {DIFF}.")
+
+
+def test_a_backup_that_is_late() -> None:
+    old = [BACKUPS[0], backup(FULL, 2 * DAY + 3 * HOUR), *BACKUPS[3:]]
+    only(
+        told(old),
+        "The newest backup in repository 1 that counts as diff is 2 d 3 h old, though the schedule (Mon..Sat 02:00) "
+        "lets at most 2 d pass.",
+    )
+    assert problems(*told([BACKUPS[0], backup(FULL, 2 * DAY + HOUR), *BACKUPS[3:]])) == []
+    elsewhere = [schedule([SCHEDULED[0], {**SCHEDULED[1], "repos": [2]}])]
+    assert problems(*seen({"info": [info(old)], "schedule": elsewhere}, {"info": [info(old)]})) == []
+    running = [schedule([SCHEDULED[0], {**SCHEDULED[1], "running": True}])]
+    assert problems(*seen({"info": [info(old)], "schedule": running}, {"info": [info(old)]})) == []
+
+
+def test_a_schedule_with_a_problem_is_told_once() -> None:
+    old = info([BACKUPS[0], backup(FULL, 3 * DAY), *BACKUPS[3:]])
+    wrong = {**SCHEDULED[1], "problems": ["A backup was due, but none has run."], "last_run": {"result": "failure"}}
+    hosts = seen({"info": [old], "schedule": [schedule([SCHEDULED[0], wrong])]}, {"info": [old]})
+    assert problems(*hosts) == ["Scheduled diff backup on backup1: A backup was due, but none has run."]
+    assert "LAST RUN FAILED, success 30 min ago" in " ".join(" ".join(lines_of(status(hosts, NOW))).split())
+
+
+def test_schedules_that_are_missing() -> None:
+    assert problems(*seen({"schedule": [schedule(SCHEDULED[:1])]})) == [
+        "backup1 has no schedule for diff backups. Run the playbook site for it."
+    ]
+    refused = {"item": "main", "unreachable": True, "msg": "timed out"}
+    assert problems(*seen({"schedule": [refused]})) == ["backup1 cannot be asked about scheduled backups: timed out."]
+    assert "schedule    none seen" in "\n".join(lines_of(status(seen({"schedule": [refused]}), NOW)))
+
+
+def test_none_is_missing_where_none_is_wanted() -> None:
+    assert problems(*seen({"schedule": [schedule([])], "cluster": {"schedule": []}})) == []
+
+
+def test_a_repository_that_lacks_wal() -> None:
+    behind = info(wal=("000000030000001200000049", "000000030000001200000031"))
+    found = problems(*seen({"info": [behind]}, {"info": [behind]}))
+    assert len(found) == 1
+    assert found[0].startswith(
+        "Repository 2 ends with WAL segment 000000030000001200000031, but PostgreSQL on db1 has archived "
+        "000000030000001200000049."
+    )
+    first, second = status(seen({"info": [behind]}, {"info": [behind]}), NOW)["stanzas"][0]["repositories"]
+    assert first["window"]["to"] == NOW - 34 and second["window"]["to"] is None
+
+
+@pytest.mark.parametrize("last", ["000000030000001200000049.00000028.backup", "00000003.history"])
+def test_what_else_is_archived_is_no_newer_wal(last: str) -> None:
+    assert problems(*seen({"archiving": [archiving(last_archived_wal=last)]})) == []
+
+
+def test_archiving_that_fails() -> None:
+    answer = archiving(failed_count=12, last_failed_wal="00000003000000120000004A", last_failed_age=40, failing=True)
+    hosts = seen({"archiving": [{**answer, "waiting": 3, "problems": ["3 WAL files wait to be archived."]}]})
+    assert problems(*hosts) == ["db1: 3 WAL files wait to be archived."]
+    line = (
+        "  archive     last 000000030000001200000049, 34 s ago; 3 waiting; 12 failed tries, last 40 s ago; FAILING NOW"
+    )
+    assert " ".join(line.split()) in " ".join(" ".join(lines_of(status(hosts, NOW))).split())
+
+
+def plain(answer: Record, *keys: int) -> Record:
+    """Repositories without encryption."""
+    for key in keys:
+        answer["stanzas"][0]["repositories"][key - 1]["cipher"] = "none"
+    return answer
+
+
+def test_encryption() -> None:
+    open_ones = seen({"info": [plain(info(), 1, 2)]}, {"info": [plain(info(), 1, 2)]})
+    found = problems(*open_ones)
+    assert [text[:60] for text in found] == [
+        "Repository 1 lies outside the host and is not encrypted. A c",
+        "Repository 2 lies outside the host and is not encrypted. A c",
+    ]
+    local = {"repositories": [{"number": 1, "type": "posix", "host": "", "path": "/backup"}, REPOSITORIES[1]]}
+    mine = {"info": [plain(info(), 1)], "cluster": local}
+    assert problems(*seen(mine, mine)) == []
+
+
+@pytest.mark.parametrize(
+    ("calendar", "seconds"),
+    [
+        ("Sun 02:00", 7 * DAY),
+        ("Mon..Sat 02:00", 2 * DAY),
+        ("*-*-* 0/6:30", 6 * HOUR),
+        ("0 2 1 * *", 31 * DAY),
+        ("Mon 02:00; Thu 02:00", 4 * DAY),
+        ("*-*~01 02:00", None),
+    ],
+)
+def test_longest_gap(calendar: str, seconds: int | None) -> None:
+    assert longest_gap(calendar) == seconds
+
+
+def test_the_guide_shows_what_is_printed() -> None:
+    shown = re.findall(r"```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    late_and_down = seen(
+        {"info": [info([BACKUPS[0], backup(FULL, 2 * DAY + 3 * HOUR), *BACKUPS[3:]])]},
+        {"trouble": "Failed to connect to the host via ssh: timed out", "look": {}, "clusters": [], "info": []},
+    )
+    expected = ["\n".join(lines_of(status(hosts, NOW))) + "\n" for hosts in (seen(), late_and_down)]
+    assert shown == expected
+
+
+@pytest.mark.parametrize(
+    "hosts", [seen(), told([]), [], seen({"info": [unread(1)]}, {"info": [], "trouble": "x " * 200})]
+)
+def test_no_line_is_too_wide(hosts: list[Record]) -> None:
+    assert max(map(len, lines_of(status(hosts, NOW)))) <= WIDTH
