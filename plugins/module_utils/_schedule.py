@@ -167,8 +167,8 @@ def _times(entry: t.Mapping[str, t.Any], scheduler: str) -> tuple[str, str]:
 def name_problems(stanza: str, words: t.Iterable[str], on_failure: str | None) -> list[str]:
     """What is wrong with the names of a stanza and a unit, and with words for a command line."""
     found = []
-    if not stanza or "/" in stanza or stanza in (".", "..") or _CONTROL.search(stanza):
-        found.append(f"stanza {stanza!r} cannot be the name of a file: correct it.")
+    if not stanza or stanza in (".", "..") or re.search(r"[/\\]", stanza) or _CONTROL.search(stanza):
+        found.append(f"stanza {stanza!r} cannot be part of the name of a file: correct it.")
     found += [f"{word!r} holds a control character: correct it." for word in words if _CONTROL.search(word)]
     if on_failure and not _UNIT.fullmatch(on_failure):
         found.append(f"on_failure {on_failure!r} is no name of a unit, such as alert@%n.service.")

@@ -48,7 +48,7 @@ def systemd_facts(unit: str, timer: Unit, service: Unit, written: float) -> Fact
         if properties.get("LoadState") != "loaded"
     ]
     if not problems:
-        problems = _timer_problems(unit, enabled, active, upcoming is not None or running)
+        problems = _timer_problems(unit, enabled, active, timer.get("SubState") == "elapsed")
     return Facts(
         enabled=enabled,
         active=active,
@@ -60,12 +60,12 @@ def systemd_facts(unit: str, timer: Unit, service: Unit, written: float) -> Fact
     )
 
 
-def _timer_problems(unit: str, enabled: bool, active: bool, has_next: bool) -> list[str]:
+def _timer_problems(unit: str, enabled: bool, active: bool, elapsed: bool) -> list[str]:
     if not active:
         return [f"{unit}.timer is not active, so no backup will be taken. {_AGAIN}"]
     if not enabled:
         return [f"{unit}.timer is not enabled, so no backup will be taken after the next start of the host. {_AGAIN}"]
-    if not has_next:
+    if elapsed:
         return [f"{unit}.timer will never be due again. Correct its calendar."]
     return []
 
