@@ -157,7 +157,7 @@ clusters:
       type: str
       returned: success
     running:
-      description: Whether the server runs.
+      description: Whether the server runs. V(false) also when the user of this task cannot see it.
       type: bool
       returned: success
     role:
