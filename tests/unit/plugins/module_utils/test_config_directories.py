@@ -8,7 +8,6 @@ import grp
 import os
 import pwd
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _config_directories as directories
@@ -70,7 +69,7 @@ def test_permissions(
 
     monkeypatch.setattr(directories.pwd, "getpwuid", find)
     monkeypatch.setattr(directories.grp, "getgrall", lambda: [grp.struct_group(("g", "x", 700, ["u"]))])
-    status = SimpleNamespace(st_mode=0o040000 | mode, st_uid=owner, st_gid=group)
+    status = os.stat_result((0o040000 | mode, 0, 0, 0, owner, group, 0, 0, 0, 0))
     assert directories.may(status, uid, directories.WRITE) is write
     assert directories.may(status, uid, directories.ENTER) is enter
 
