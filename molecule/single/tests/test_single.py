@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 from live import (
@@ -42,37 +43,37 @@ systemctl stop postgresql@15-web.service
 
 
 @pytest.fixture
-def db1(on):
+def db1(on: t.Any) -> t.Any:
     return on("db1")
 
 
 @pytest.fixture(params=sorted(PORTS))
-def stanza(request):
-    return request.param
+def stanza(request: t.Any) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def port(stanza):
+def port(stanza: str) -> int:
     return PORTS[stanza]
 
 
-def passphrase(host, stanza):
+def passphrase(host: t.Any, stanza: str) -> str:
     lines = host.file(f"/etc/pgbackrest/conf.d/{stanza}.conf").content_string.splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)["repo1-cipher-pass"]
 
 
-def failed_units(host):
+def failed_units(host: t.Any) -> list[str]:
     return [line.split()[0] for line in host.check_output("systemctl list-units --failed --plain -q").splitlines()]
 
 
-def test_each_cluster_is_in_its_own_stanza(db1, stanza, port):
+def test_each_cluster_is_in_its_own_stanza(db1: t.Any, stanza: str, port: int) -> None:
     information = stanza_info(db1, stanza)
     assert information["status"]["code"] == 0
     system = query(db1, "SELECT system_identifier FROM pg_control_system()", port=port)
     assert str(information["db"][0]["system-id"]) == system
 
 
-def test_wal_arrives(db1, stanza, port):
+def test_wal_arrives(db1: t.Any, stanza: str, port: int) -> None:
     segment = add_rows(db1, port=port)
     wait_until_archived(db1, segment, port=port)
     assert newest_segment(stanza_info(db1, stanza)) >= segment
@@ -80,7 +81,7 @@ def test_wal_arrives(db1, stanza, port):
     assert len(files.splitlines()) == 1
 
 
-def test_repository_is_encrypted(db1, stanza):
+def test_repository_is_encrypted(db1: t.Any, stanza: str) -> None:
     for kind in ("backup", "archive"):
         directory = f"/var/lib/pgbackrest/{kind}/{stanza}"
         assert db1.check_output("head --bytes 8 %s", f"{directory}/{kind}.info") == "Salted__"
@@ -89,12 +90,12 @@ def test_repository_is_encrypted(db1, stanza):
     assert {db1.check_output("head --bytes 8 %s", path) for path in segments} == {"Salted__"}
 
 
-def test_everything_is_restored(db1, stanza, port):
+def test_everything_is_restored(db1: t.Any, stanza: str, port: int) -> None:
     with restored(db1, stanza=stanza) as scratch:
         assert rows(db1, port=scratch) == rows(db1, port=port)
 
 
-def test_timers_are_set(db1):
+def test_timers_are_set(db1: t.Any) -> None:
     listed = json.loads(db1.check_output("systemctl list-timers --all --output=json 'pgbackrest-*'"))
     assert {timer["unit"] for timer in listed} == TIMERS
     assert all(timer["next"] for timer in listed)
@@ -104,7 +105,7 @@ def test_timers_are_set(db1):
 
 
 @pytest.mark.parametrize(("stanza", "kind"), [("main", "diff"), ("web", "incr")])
-def test_what_the_timer_starts_takes_a_backup(db1, stanza, kind):
+def test_what_the_timer_starts_takes_a_backup(db1: t.Any, stanza: str, kind: str) -> None:
     before = backups(stanza_info(db1, stanza))
     start_unit(db1, f"pgbackrest-{stanza}-{kind}.service")
     after = stanza_info(db1, stanza)["backup"]
@@ -112,7 +113,7 @@ def test_what_the_timer_starts_takes_a_backup(db1, stanza, kind):
     assert after[-1]["type"] == kind
 
 
-def test_secrets_are_for_the_owner_only(db1, stanza):
+def test_secrets_are_for_the_owner_only(db1: t.Any, stanza: str) -> None:
     file = db1.file(f"/etc/pgbackrest/conf.d/{stanza}.conf")
     assert (file.user, file.group, file.mode) == ("postgres", "postgres", 0o640)
     assert db1.file("/etc/pgbackrest/pgbackrest.conf").mode & 0o007 == 0
@@ -122,14 +123,14 @@ def test_secrets_are_for_the_owner_only(db1, stanza):
     assert secret not in db1.check_output("journalctl --output cat --no-pager")
 
 
-def test_repository_is_for_the_owner_only(db1):
+def test_repository_is_for_the_owner_only(db1: t.Any) -> None:
     for directory in ("/var/lib/pgbackrest", "/var/log/pgbackrest", "/var/spool/pgbackrest"):
         assert db1.file(directory).user == "postgres"
         assert db1.file(directory).mode & 0o007 == 0
     assert db1.check_output("find /var/lib/pgbackrest -not -user postgres -o -not -type l -perm /0007") == ""
 
 
-def test_a_server_that_stops_during_its_backup_makes_the_unit_fail(db1):
+def test_a_server_that_stops_during_its_backup_makes_the_unit_fail(db1: t.Any) -> None:
     before = backups(stanza_info(db1, "web"))
     cursor = db1.check_output("journalctl -n 0 --show-cursor").rpartition("cursor: ")[2]
     db1.check_output(HURT)
@@ -142,7 +143,7 @@ def test_a_server_that_stops_during_its_backup_makes_the_unit_fail(db1):
     assert backups(stanza_info(db1, "web")) == before
 
 
-def test_the_other_cluster_is_not_touched(db1):
+def test_the_other_cluster_is_not_touched(db1: t.Any) -> None:
     start_unit(db1, "pgbackrest-main-diff.service")
     assert (
         db1.check_output("systemctl list-units --failed --plain --no-legend").split()[0]
@@ -150,7 +151,7 @@ def test_the_other_cluster_is_not_touched(db1):
     )
 
 
-def test_it_works_again_when_the_server_is_back(db1):
+def test_it_works_again_when_the_server_is_back(db1: t.Any) -> None:
     db1.check_output("systemctl start postgresql@15-web.service")
     before = backups(stanza_info(db1, "web"))
     start_unit(db1, "pgbackrest-web-incr.service")
