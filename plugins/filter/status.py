@@ -25,36 +25,37 @@ options:
         description: Inventory name of the host.
         type: str
         required: true
-      trouble:
-        description: Why the host could not be asked.
-        type: str
-        default: ""
+      look:
+        description: Result of M(pgops.pgbackrest.host_info).
+        type: dict
+        required: true
       stanzas:
-        description: Names of the stanzas that the variables give this host. Needed when O(_input[].clusters) is empty.
+        description: Names of the stanzas that the variables give this host.
+        type: list
+        elements: str
+        required: true
+      hosts:
+        description: The hosts of the stanza by the variables.
         type: list
         elements: str
         default: []
       clusters:
-        description: The clusters of the host, as role P(pgops.pgbackrest.database#role) resolves them.
+        description: The clusters of the host, as P(pgops.pgbackrest.clusters#filter) returns them.
         type: list
         elements: dict
         default: []
-      look:
-        description: Result of M(pgops.pgbackrest.host_info).
-        type: dict
-        default: {}
       info:
         description: Results of M(pgops.pgbackrest.backup_info), one per stanza, whose name is in RV(ignore:item).
         type: list
         elements: dict
         default: []
       archiving:
-        description: The same of C(archiving_info).
+        description: The same of M(pgops.pgbackrest.archiving_info).
         type: list
         elements: dict
         default: []
       schedule:
-        description: The same of C(schedule_info).
+        description: The same of M(pgops.pgbackrest.schedule_info).
         type: list
         elements: dict
         default: []
@@ -74,7 +75,8 @@ EXAMPLES = r"""
     that: report.healthy
     fail_msg: "{{ report.problems | join(' ') }}"
   vars:
-    report: "{{ [{'host': 'db1', 'stanzas': ['main'], 'trouble': 'timed out'}] | pgops.pgbackrest.status(1795381179) }}"
+    seen: [{host: db1, stanzas: [main], look: {unreachable: true, msg: timed out}}]
+    report: "{{ seen | pgops.pgbackrest.status(1795381179) }}"
 """
 
 RETURN = r"""

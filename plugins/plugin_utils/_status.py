@@ -7,10 +7,9 @@
 Input is a list with one entry per host of the play:
 
 ``host``      its inventory name
-``trouble``   why the host cannot be asked, else empty
 ``stanzas``   names of the stanzas that the variables give it
 ``hosts``     the hosts of these stanzas by the variables
-``look``      result of the module host_info
+``look``      result of the module host_info, which failed when the host cannot be asked
 ``clusters``  the clusters as the filter clusters resolves them; a stanza without its cluster is missing
 ``info``, ``archiving``, ``schedule``  results of the modules backup_info, archiving_info and schedule_info in a loop
               over the names of stanzas
@@ -22,7 +21,7 @@ import re
 import typing as t
 
 from ..module_utils._repository import iso_time
-from ._status_problems import answered, problems
+from ._status_problems import CAN_BE_READ, answered, problems, reason
 
 Record = t.Dict[str, t.Any]
 
@@ -55,8 +54,8 @@ def _view(host: Record, stanza: str) -> Record:
     clusters = [cluster for cluster in host.get("clusters") or [] if cluster["stanza"] == stanza]
     return {
         "host": host["host"],
-        "trouble": host.get("trouble") or "",
-        "look": host.get("look") or {},
+        "trouble": "" if answered(host["look"]) else reason(host["look"]),
+        "look": host["look"],
         "declared": clusters[0] if clusters else {"hosts": host.get("hosts")},
         **{name: _answer(host, name, stanza) for name in ("info", "archiving", "schedule")},
     }
@@ -113,9 +112,7 @@ def _host_record(name: str, view: Record | None) -> Record:
         "asked": view is not None,
         "reached": reached,
         "cluster": cluster.get("name") if reached else None,
-        "role": cluster.get("role") if reached else None,
-        "running": cluster.get("running") if reached else None,
-        "pg_version": cluster.get("pg_version") if reached else None,
+        **{key: cluster.get(key) if reached else None for key in ("role", "running", "pg_version", "unit")},
         "pgbackrest": program.get("version") if reached else None,
     }
 
@@ -132,12 +129,14 @@ def repository_record(key: int, options: Record, info: Record, archive: Record |
     """One repository of the stanza."""
     backups = [backup for backup in info.get("backups", []) if backup["repo_key"] == key]
     found = next((repository for repository in info.get("repositories", []) if repository["key"] == key), {})
+    readable = found.get("status_code") in CAN_BE_READ
     return {
         "key": key,
         "type": str(options.get("type") or "posix"),
         "host": options.get("host"),
         "place": place(options),
-        "cipher": found.get("cipher"),
+        "cipher": found.get("cipher") if readable else None,
+        "readable": readable,
         "status_code": found.get("status_code"),
         "window": window(key, info, archive),
         "last": {kind: last(backups, kind, now) for kind in TYPES},

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from datetime import datetime
 
@@ -16,7 +17,10 @@ from ._progress_line import duration
 Record = t.Dict[str, t.Any]
 
 OK = 0
+CAN_BE_READ = (OK, 2)  # with and without backups; of others pgBackRest does not know the cipher
+_WORDS_BEFORE = re.compile(r"^(?:(?:Task|Action|Module) failed: )+")
 _GRACE = 7200  # seconds that a scheduled backup may take and start late (splay, accuracy) without being called late
+_REASON_LINES = 4
 _CRON_FIELDS = 5
 _OBSERVED = 30  # moments of a calendar
 
@@ -25,7 +29,7 @@ def problems(record: Record, seen: t.Sequence[Record], info: Record) -> list[str
     """All problems, the most basic ones first."""
     found = [
         *hosts_not_reached(seen),
-        *clusters_down(record, seen),
+        *clusters_down(record),
         *roles(record),
         *versions(record),
         *unanswered(seen, "info", "read the repositories"),
@@ -49,23 +53,24 @@ def answered(answer: Record) -> bool:
 
 
 def reason(answer: Record) -> str:
-    """Why a module did not answer, as a sentence."""
-    lines = [line for line in str(answer.get("msg") or "it gave no reason").strip().splitlines() if line.strip()]
-    text = " ".join(lines[:3])
+    """Why a module did not answer, as a sentence. What a broken connection says may stand in its errors."""
+    message = _WORDS_BEFORE.sub("", str(answer.get("msg") or "it gave no reason").strip())
+    lines = [line for text in (message, answer.get("module_stderr") or "") for line in str(text).splitlines()]
+    text = " ".join([line.strip() for line in lines if line.strip()][:_REASON_LINES])
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def hosts_not_reached(seen: t.Sequence[Record]) -> list[str]:
     """Hosts that Ansible could not ask."""
     return [
-        f"{view['host']} cannot be asked: {reason({'msg': view['trouble']})} Look whether it is up and whether Ansible "
+        f"{view['host']} cannot be asked: {view['trouble']} Look whether it is up and whether Ansible "
         f"reaches it (ansible -m ping {view['host']})."
         for view in seen
         if view["trouble"]
     ]
 
 
-def clusters_down(record: Record, seen: t.Sequence[Record]) -> list[str]:
+def clusters_down(record: Record) -> list[str]:
     """Clusters that are not there, broken or stopped, and hosts without pgBackRest."""
     found = []
     for host in record["hosts"]:
@@ -75,8 +80,9 @@ def clusters_down(record: Record, seen: t.Sequence[Record]) -> list[str]:
             found.append(f"{host['host']} has no cluster of this stanza. Correct pgbackrest_clusters, or restore it.")
         elif not host["running"]:
             found.append(
-                f"PostgreSQL {host['cluster']} on {host['host']} does not run, so it archives nothing. Start it, and "
-                "look at its log when it does not stay up."
+                f"PostgreSQL {host['cluster']} on {host['host']} does not run, so it archives nothing. Start it"
+                f"{' (systemctl start ' + host['unit'] + ')' if host['unit'] else ''}, and look at its log when it "
+                "does not stay up."
             )
         if host["pgbackrest"] is None:
             found.append(f"pgBackRest is not installed on {host['host']}. Run the playbook site for it.")

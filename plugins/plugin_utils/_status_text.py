@@ -92,8 +92,8 @@ def repository_lines(repository: Record) -> list[str]:
 
 
 def _contents(repository: Record) -> list[str]:
-    if repository["status_code"] is None:
-        return ["not read"]
+    if not repository["readable"]:
+        return ["cannot be read"]
     if repository["newest"] is None:
         return ["no backup"]
     ages = [f"{kind} {duration(found['age'])} ago" for kind, found in repository["last"].items() if found]
@@ -123,7 +123,7 @@ def archive_lines(record: Record) -> list[str]:
     """How WAL flows on the primary."""
     archive = record["archive"]
     if archive is None:
-        return ["not known: no primary was asked"]
+        return ["not known: no running primary was asked"]
     if archive["last_wal"]:
         newest = f"last {archive['last_segment'] or archive['last_wal']}, {duration(archive['age'])} ago"
     else:

@@ -132,6 +132,7 @@ def host(name: str, role: str, **other: t.Any) -> Record:
         "stanza": "main",
         "hosts": ["db1", "db2"],
         "name": "17/main",
+        "unit": "postgresql@17-main",
         "role": role,
         "running": True,
         "pg_version": "17",
@@ -143,7 +144,6 @@ def host(name: str, role: str, **other: t.Any) -> Record:
     cluster.update(other.pop("cluster", {}))
     base = {
         "host": name,
-        "trouble": "",
         "stanzas": ["main"],
         "hosts": ["db1", "db2"],
         "look": {"pgbackrest": {"version": "2.55.1"}},
@@ -191,7 +191,11 @@ def only(hosts: t.Sequence[Record], *parts: str) -> None:
 
 
 def test_a_host_that_is_down() -> None:
-    down = {"trouble": "Failed to connect to the host via ssh:\n timed out", "look": {}, "clusters": [], "info": []}
+    down = {
+        "look": {"unreachable": True, "msg": "Task failed: Failed to connect to the host via ssh:\n timed out"},
+        "clusters": [],
+        "info": [],
+    }
     only(
         seen(standby=down),
         "db2 cannot be asked: Failed to connect to the host via ssh: timed out. ",
@@ -205,8 +209,20 @@ def test_a_host_that_is_down() -> None:
     assert len(nobody["problems"]) == 2 and nobody["stanzas"][0]["repositories"] == []
 
 
+def test_a_failed_connection_may_tell_its_reason_elsewhere() -> None:
+    failed = {"failed": True, "msg": "No start of json char found", "module_stderr": "No such container: db2\n"}
+    only(
+        seen(standby={"look": failed, "clusters": [], "info": []}),
+        "db2 cannot be asked: No start of json char found No such container: db2. ",
+    )
+
+
 def test_one_host_down_leaves_the_other_stanzas_alone() -> None:
-    other = {**host("db3", "primary", trouble="timed out", clusters=[], info=[]), "stanzas": ["web"], "hosts": ["db3"]}
+    other = {
+        **host("db3", "primary", look={"unreachable": True, "msg": "timed out"}, clusters=[], info=[]),
+        "stanzas": ["web"],
+        "hosts": ["db3"],
+    }
     report = status([*seen(), other], NOW)
     assert [(stanza["stanza"], stanza["healthy"]) for stanza in report["stanzas"]] == [("main", True), ("web", False)]
 
@@ -243,7 +259,7 @@ def test_several_clusters_on_a_host() -> None:
                 "cluster": {"running": False},
                 "archiving": [{"item": "main", "archiver": None, "in_recovery": None, "problems": ["It is down."]}],
             },
-            ["PostgreSQL 17/main on db2 does not run", "Start it"],
+            ["PostgreSQL 17/main on db2 does not run", "Start it (systemctl start postgresql@17-main), and"],
         ),
         ({"clusters": [], "info": []}, ["db2 has no cluster of this stanza. Correct pgbackrest_clusters"]),
         (
@@ -282,7 +298,7 @@ def unread(key: int) -> Record:
     """Repository ``key`` cannot be read."""
     answer = copy.deepcopy(info())
     stanza = answer["stanzas"][0]
-    stanza["repositories"][key - 1].update(status_code=99, status_message="[HostConnectError] refused")
+    stanza["repositories"][key - 1].update(status_code=99, status_message="[HostConnectError] refused", cipher="none")
     stanza["problems"] = [f"Repository {key}: [HostConnectError] refused. Check that it can be reached."]
     return answer
 
@@ -291,6 +307,8 @@ def test_a_repository_that_cannot_be_read() -> None:
     only(seen(standby={"info": [unread(2)]}), "db2, unlike another host, cannot read the repository. Repository 2: ")
     both = seen({"info": [unread(2)]}, {"info": [unread(2)]})
     assert problems(*both) == ["Repository 2: [HostConnectError] refused. Check that it can be reached."]
+    text = " ".join(" ".join(lines_of(status(both, NOW))).split())
+    assert "repo 2 s3: pg, s3.example.com, /main, encryption not known cannot be read archive" in text
 
 
 def told(backups: t.Sequence[Record], **other: t.Any) -> list[Record]:
@@ -410,14 +428,19 @@ def test_the_guide_shows_what_is_printed() -> None:
     shown = re.findall(r"```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     late_and_down = seen(
         {"info": [info([BACKUPS[0], backup(FULL, 2 * DAY + 3 * HOUR), *BACKUPS[3:]])]},
-        {"trouble": "Failed to connect to the host via ssh: timed out", "look": {}, "clusters": [], "info": []},
+        {
+            "look": {"unreachable": True, "msg": "Failed to connect to the host via ssh: timed out"},
+            "clusters": [],
+            "info": [],
+        },
     )
     expected = ["\n".join(lines_of(status(hosts, NOW))) + "\n" for hosts in (seen(), late_and_down)]
     assert shown == expected
 
 
 @pytest.mark.parametrize(
-    "hosts", [seen(), told([]), [], seen({"info": [unread(1)]}, {"info": [], "trouble": "x " * 200})]
+    "hosts",
+    [seen(), told([]), [], seen({"info": [unread(1)]}, {"info": [], "look": {"failed": True, "msg": "x " * 200}})],
 )
 def test_no_line_is_too_wide(hosts: list[Record]) -> None:
     assert max(map(len, lines_of(status(hosts, NOW)))) <= WIDTH
