@@ -317,6 +317,7 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     heed_signals(interrupt)
     directory = os.path.join(options.state_directory, options.stanza)
     path = os.path.join(directory, f"{state_name(options.type, options.repo)}.json")
+    result, message = "failure", "No backup was begun."
     try:
         time.sleep(options.delay)
         with turn(directory, options.stanza, options.quiet):
@@ -325,7 +326,7 @@ def main(argv: t.Sequence[str] | None = None) -> int:
             heed_signals(signal.SIG_IGN)
             write_state(path, state)
     except Interrupted as interrupted:
-        result, message = "failure", f"No backup was begun: {interrupted}."
+        message = f"No backup was begun: {interrupted}."
     except OSError as error:
         result, message = "failure", f"{message} The result could not be written to {path}: {error.strerror}."
     if result == "failure":

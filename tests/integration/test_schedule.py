@@ -129,5 +129,7 @@ def test_units_that_systemd_accepts(tmp_path: Path) -> None:
     service.write_text(_schedule.service_text(job, how).replace(_schedule.RUNNER, "/bin/true"), encoding="utf-8")
     timer = tmp_path / f"{job.unit}.timer"
     timer.write_text(_schedule.timer_text(job, how), encoding="utf-8")
-    done = subprocess.run(["systemd-analyze", "verify", str(service), str(timer)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(service), str(timer)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")

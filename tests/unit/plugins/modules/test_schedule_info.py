@@ -62,8 +62,10 @@ def write_units(host: Path, *jobs: Job) -> None:
         (host / f"systemd/{job.unit}.timer").write_text(timer_text(job, HOW), encoding="utf-8")
 
 
-def show(*jobs: Job, timer: dict[str, str] = TIMER, service: dict[str, str] = SERVICE) -> t.Any:
-    units = {f"{job.unit}.{kind}": facts for job in jobs for kind, facts in (("timer", timer), ("service", service))}
+def show(*jobs: Job, timer: dict[str, str] | None = None) -> t.Any:
+    units = {
+        f"{job.unit}.{kind}": facts for job in jobs for kind, facts in (("timer", timer or TIMER), ("service", SERVICE))
+    }
     argv = ["systemctl", "show", f"--property={','.join(_schedule_systemd.PROPERTIES)}", "--", *units]
     blocks = ["\n".join(f"{key}={value}" for key, value in {**v, "Id": name}.items()) for name, v in units.items()]
     return (argv, 0, "\n\n".join(blocks) + "\n", "")
