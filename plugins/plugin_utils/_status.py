@@ -128,7 +128,7 @@ def repositories(ordered: t.Sequence[Record], info: Record) -> list[tuple[int, R
 def repository_record(key: int, options: Record, info: Record, archive: Record | None, now: int) -> Record:
     """One repository of the stanza."""
     backups = [backup for backup in info.get("backups", []) if backup["repo_key"] == key]
-    found = next((repository for repository in info.get("repositories", []) if repository["key"] == key), {})
+    found: Record = next((repository for repository in info.get("repositories", []) if repository["key"] == key), {})
     readable = found.get("status_code") in CAN_BE_READ
     return {
         "key": key,

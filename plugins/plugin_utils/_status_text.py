@@ -66,8 +66,8 @@ def _wrapped(label: str, text: str) -> list[str]:
     """A text with a label before it; further lines stand below the text. Problems have numbers, which are shorter."""
     indent = " " * (5 if label.endswith(".") else 2 + _LABEL)
     first = f"  {label}".ljust(len(indent))
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, **options) or [first.rstrip()]
+    wrapper = textwrap.TextWrapper(WIDTH, first, indent, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(text) or [first.rstrip()]
 
 
 def host_line(host: Record, hosts: t.Sequence[Record]) -> str:

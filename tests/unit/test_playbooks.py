@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbooks on hosts that cannot be asked: what they say before anything else, and that they go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+# No module can run there.
+INVENTORY = """
+database:
+  vars: {ansible_connection: local, ansible_python_interpreter: /nonexistent/python3}
+  hosts:
+    db1: {pgbackrest_stanza: orders, pgbackrest_hosts: [db1, db2]}
+    db2: {pgbackrest_stanza: orders, pgbackrest_hosts: [db1, db2]}
+"""
+
+
+@pytest.fixture(name="play")
+def play_fixture(tmp_path: Path) -> t.Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a playbook of the collection with variables."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(INVENTORY, encoding="utf-8")
+    environment = {**os.environ, "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+
+    def run(name: str, *words: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        argv = [program, "-i", str(inventory), f"pgops.pgbackrest.{name}", "-e", json.dumps(variables), *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+
+    return run
+
+
+def test_backup_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..., t.Any]) -> None:
+    result = play("backup", backup_type="ful", backup_repo="one", backup_max_age="", backup_annotations="reason=x")
+    assert result.returncode != 0
+    assert "backup_type must be full, diff or incr, but is 'ful'." in result.stdout
+    assert "backup_repo must be the number of a repository such as 1, or empty, but is 'one'." in result.stdout
+    assert "host_info" not in result.stdout and "Look at" not in result.stdout
+
+
+def test_status_tells_of_hosts_that_cannot_be_asked(play: t.Callable[..., t.Any], tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    result = play("status", status_file=str(file))
+    assert result.returncode == 0, result.stdout
+    assert '"orders: 2 PROBLEMS, seen' in result.stdout
+    assert '"  hosts       db1  NOT REACHED",' in result.stdout
+    data = json.loads(file.read_text(encoding="utf-8"))
+    assert not data["healthy"] and len(data["problems"]) == 2
+    assert data["problems"][0].startswith("orders: db1 cannot be asked: ")
+    assert [host["host"] for host in data["stanzas"][0]["hosts"]] == ["db1", "db2"]
+
+
+def test_status_can_fail_and_writes_nothing_in_check_mode(play: t.Callable[..., t.Any], tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    result = play("status", "--check", "--limit", "db2", status_file=str(file), status_fail="yes")
+    assert result.returncode != 0
+    assert '"orders: 1 PROBLEM, seen' in result.stdout
+    assert '"              db2  NOT REACHED",' in result.stdout
+    assert '"  hosts       db1  not asked: outside this play",' in result.stdout
+    assert not file.exists()
