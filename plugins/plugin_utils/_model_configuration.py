@@ -55,6 +55,8 @@ def database_file(variables: Mapping, stanza: str, hostvars: Mapping, name: str)
     for number, repository in enumerate(entry["repositories"], 1):
         if repository.get("host"):
             options.update(_remote_repository(number, repository, stanza, hostvars))
+            if len(entry["repositories"]) > 1:
+                options.update(_told_twice(number, repository))
         else:
             options.update(_own_repository(number, repository, facts))
     return _with_auth(entry, _sections(entry, options, facts))
@@ -104,9 +106,7 @@ def _cluster_options(number: int, cluster: Mapping, options: Mapping) -> dict[st
 
 def _own_repository(number: int, repository: Mapping, facts: Facts) -> dict[str, t.Any]:
     """A repository as the host that reads and writes it sees it."""
-    own = {key: given for key, given in repository.items() if not _about_host(key)}
-    if own.get("cipher-pass"):
-        own = {"cipher-type": "aes-256-cbc", **own}
+    own = {key: given for key, given in _with_cipher(repository).items() if not _about_host(key)}
     if not own.get("type") or own["type"] in ("posix", "cifs"):
         own = {"path": "/var/lib/pgbackrest", **own}
     defaults = without_overridden(tuned(facts), {}, own)
@@ -116,6 +116,21 @@ def _own_repository(number: int, repository: Mapping, facts: Facts) -> dict[str,
         for key, given in {**known, **own}.items()
         if given is not None
     }
+
+
+def _told_twice(number: int, repository: Mapping) -> dict[str, t.Any]:
+    """What a host must know of a repository on a repository host, when the stanza has several repositories.
+
+    pgBackRest asks the repository host for the cipher, so it stands there only. But with several repositories `info`
+    asks for the first one and takes the others for unencrypted (pgbackrest#1932, pgbackrest#2291). And when the
+    repository host calls, pgBackRest forgets that repositories lie elsewhere and wants them to differ in their paths.
+    """
+    own = _with_cipher(repository)
+    return {f"repo{number}-{key}": own[key] for key in ("cipher-type", "cipher-pass", "path") if own.get(key)}
+
+
+def _with_cipher(repository: Mapping) -> dict[str, t.Any]:
+    return {**({"cipher-type": "aes-256-cbc"} if repository.get("cipher-pass") else {}), **repository}
 
 
 def _about_host(key: str) -> bool:

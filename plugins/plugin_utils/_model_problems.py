@@ -157,7 +157,7 @@ def _of_entry(entry: Mapping, hostvars: Mapping, name: str, groups: Mapping) -> 
             f"{name} is a standby, but {entry['where']['hosts']} of stanza {entry['stanza']} names no other host: list "
             "its primary and all standbys."
         )
-    yield from _keeper(entry, hostvars, groups)
+    yield from _keeper(entry, hostvars, groups, name)
     known = {other: model.learned(hostvars, other) for other in entry["hosts"]}
     if model.repository_host(entry):
         known[model.repository_host(entry)] = model.learned(hostvars, model.repository_host(entry))
@@ -180,7 +180,7 @@ def _no_cluster(entry: Mapping, host: Mapping, name: str) -> str:
     )
 
 
-def _keeper(entry: Mapping, hostvars: Mapping, groups: Mapping) -> t.Iterator[str]:
+def _keeper(entry: Mapping, hostvars: Mapping, groups: Mapping, name: str) -> t.Iterator[str]:
     keeper = model.repository_host(entry)
     if not keeper or keeper not in hostvars or keeper in entry["hosts"]:
         return
@@ -191,6 +191,17 @@ def _keeper(entry: Mapping, hostvars: Mapping, groups: Mapping) -> t.Iterator[st
             f"{keeper}, the repository host of stanza {entry['stanza']}, is not in the inventory group repository, so "
             "nothing sets it up: add it to the group."
         )
+    elif _is_stranger(entry["stanza"], model.learned(hostvars, keeper)):
+        yield (
+            f"{keeper}, the repository host of stanza {entry['stanza']}, does not know this stanza yet and is not in "
+            f"this play: run it with both, such as --limit {name},{keeper}."
+        )
+
+
+def _is_stranger(stanza: str, keeper: Mapping) -> bool:
+    """Whether a repository host that the play leaves out lacks the stanza. Then it has no key for it either."""
+    path = f"/etc/pgbackrest/conf.d/{stanza}.conf"
+    return bool(keeper.get("outside")) and all(found["path"] != path for found in keeper["configuration"])
 
 
 def _versions(entry: Mapping, known: Mapping) -> t.Iterator[str]:

@@ -205,6 +205,14 @@ def test_passphrases_stay_on_the_repository_host() -> None:
     assert "open sesame" not in str(with_repository_host().database_file())
 
 
+def test_with_several_repositories_pgbackrest_does_not_ask_for_their_passphrases() -> None:
+    site = with_repository_host(repositories=[KEPT, {**KEPT, "path": "/second", "cipher-pass": "another"}])
+    options = site.database_file()["main"]
+    assert (options["repo2-cipher-type"], options["repo2-cipher-pass"]) == ("aes-256-cbc", "another")
+    assert options["repo1-path"] != options["repo2-path"]
+    assert site.problems() == []
+
+
 def test_numbers_of_repositories_are_the_same_on_both_sides() -> None:
     site = with_repository_host(repositories=[S3, KEPT])
     here, there = site.database_file()["main"], site.repository_file()["main"]
@@ -638,6 +646,10 @@ def lose_repository_host(site: Site) -> None:
     del site.hostvars["repo1"]["__pgbackrest_host"]
 
 
+def stay_outside(site: Site) -> None:
+    site.hostvars["repo1"]["__pgbackrest_host"]["outside"] = True
+
+
 def lose_systemd(site: Site) -> None:
     site.hostvars["repo1"]["__pgbackrest_host"]["service_manager"] = "none"
 
@@ -689,6 +701,11 @@ BAD_SITE: list[tuple[t.Callable[[Site], None], str]] = [
         "it to the group.",
     ),
     (lose_repository_host, "repo1, the repository host of stanza main, could not be looked at: see its own failure."),
+    (
+        stay_outside,
+        "repo1, the repository host of stanza main, does not know this stanza yet and is not in this play: run it with "
+        "both, such as --limit db1,repo1.",
+    ),
     (lose_systemd, "pgBackRest's TLS server is run by systemd, which repo1 does not have: use host-type: ssh."),
     (
         use_address,
@@ -721,6 +738,14 @@ def test_bad_site(change: t.Callable[[Site], None], sentence: str) -> None:
     change(site)
     found = site.problems()
     assert [problem for problem in found if problem.startswith(sentence)], found
+
+
+def test_a_repository_host_may_stay_outside_when_it_knows_the_stanza() -> None:
+    site = with_repository_host()
+    stay_outside(site)
+    known = [{"path": "/etc/pgbackrest/conf.d/main.conf", "ours": True, "stanzas": ["main"]}]
+    site.hostvars["repo1"]["__pgbackrest_host"]["configuration"] = known
+    assert site.problems() == []
 
 
 def test_all_problems_are_told_at_once() -> None:
