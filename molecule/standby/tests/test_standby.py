@@ -50,6 +50,7 @@ def scheduled_backup(on):
 
 def run_as_scheduled_on(on, name):
     """The schedule's program on a database host, where it would run in a topology without a repository host."""
+    as_postgres(on(name), "mkdir -p /tmp/state/main")
     on(name).check_output("printf %%s %s >/tmp/runner", on("backup1").file(RUNNER).content_string)
     return as_postgres(
         on(name),
