@@ -113,25 +113,24 @@ def parse_verify(lines: t.Sequence[str], stanza: str) -> Answer:
 
 
 def _take_result(answer: Answer, lines: t.Sequence[str]) -> None:
-    last: tuple[dict[str, Entry], str] | None = None
+    entries, name = answer.backups, ""  # what the next line with counts belongs to
     for line in lines:
         entry, counts = _ENTRY.fullmatch(line), _COUNTS.fullmatch(line)
         if line in ("status: ok", "status: error") and answer.status is None:
             answer.status = line[len("status: ") :]
         elif entry and entry.group("archive"):
             name = entry.group("archive")
-            answer.archives[name] = Entry(name, None, int(entry.group("wal")), int(entry.group("valid_wal")))
-            last = (answer.archives, name)
+            entries = answer.archives
+            entries[name] = Entry(name, None, int(entry.group("wal")), int(entry.group("valid_wal")))
         elif entry:
             name = entry.group("backup")
             numbers = int(entry.group("files")), int(entry.group("valid_files"))
-            answer.backups[name] = Entry(name, entry.group("status"), *numbers)
-            last = (answer.backups, name)
-        elif counts and last:
-            entries, name = last
+            entries = answer.backups
+            entries[name] = Entry(name, entry.group("status"), *numbers)
+        elif counts and name in entries:
             missing, checksum, size, other = map(int, counts.groups())
             entries[name] = replace(entries[name], missing=missing, checksum=checksum, size=size, other=other)
-            last = None
+            name = ""
         elif line.strip() not in ("archiveId: none found", "backup: none found"):
             answer.unknown.append(_readable(line))
 

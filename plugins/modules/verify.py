@@ -302,7 +302,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import useful_warnings
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
-from ..module_utils._config_file import canonical
 from ..module_utils._problem import PlanError
 from ..module_utils._repository import OK, Repository, Stanza, parse_info
 from ..module_utils._stanza import require_repository
@@ -365,7 +364,7 @@ def ask(pgbackrest: PgBackRest, name: str, repo: int, label: str | None) -> Answ
 def gaps_by_retention(pgbackrest: PgBackRest, repo: int) -> bool:
     """Whether the configuration lets pgBackRest remove WAL between backups that it keeps."""
     wanted = {"archive-expire-before", *(f"repo{repo}-{option}" for option in MAKE_GAPS)}
-    return any(canonical(option) in wanted for name in ("backup", "expire") for option in pgbackrest.settings(name))
+    return any(wanted.intersection(pgbackrest.settings(command)) for command in ("backup", "expire"))
 
 
 def verify(
