@@ -33,7 +33,7 @@ unset ANSIBLE_FORCE_COLOR PY_COLORS FORCE_COLOR
 begin() { # scenario
     mkdir -p "$work/$1"
     # shellcheck disable=SC2086
-    MOLECULE_EPHEMERAL_DIRECTORY=$work/$1 setsid molecule test --scenario-name "$1" ${MOLECULE_ARGS:-} \
+    MOLECULE_EPHEMERAL_DIRECTORY=$work/$1 setsid timeout 1200 molecule test --scenario-name "$1" ${MOLECULE_ARGS:-} \
         >"$work/$1.log" 2>&1 </dev/null &
     name_of[$!]=$1
     start_of[$!]=$SECONDS
