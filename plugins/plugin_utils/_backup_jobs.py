@@ -10,11 +10,12 @@ Values may be text, because they come from surveys.
 from __future__ import annotations
 
 import re
+import textwrap
 import typing as t
 
 from ..module_utils._backup import COUNTS_AS, parse_age
 from ._progress_line import duration, size
-from ._status_text import clock
+from ._status_text import WIDTH, clock
 
 Record = t.Dict[str, t.Any]
 
@@ -111,7 +112,8 @@ def _add_stanza(found: Record, name: str, members: t.Mapping[str, Record], repo:
         place = first["repository_host"] or speaker
         user = None if first["repository_host"] else first["owner"]
         found["hosts"][speaker] += [{"stanza": name, "repo": number, "host": place, "user": user} for number in chosen]
-        found["words"] += [f"{host} takes no backup of {name}, {place} does." for host in members if host != place]
+        if not first["repository_host"]:
+            found["words"] += [f"{host} takes no backup of {name}, {place} does." for host in members if host != place]
 
 
 def summary(results: t.Sequence[Record], held: t.Sequence[Record]) -> Record:
@@ -140,9 +142,9 @@ def _result_lines(result: Record, window: Record | None) -> list[str]:
     job, backup = result["job"], result.get("backup")
     head = f"{job['stanza']}, repository {job['repo']}:"
     if result.get("failed") or result.get("unreachable"):
-        return [f"{head} FAILED on {job['host']}. {' '.join(str(result.get('msg') or '').split())}"]
+        return _wrapped(f"{head} FAILED on {job['host']}. {result.get('msg') or ''}")
     if not backup:
-        return [f"{head} {result['msg']}"]
+        return _wrapped(f"{head} {result['msg']}")
     how = f"taken in {duration(backup['duration'])}"
     if not result["changed"]:
         how = f"none taken, this one is {duration(result['age'])} old"
@@ -153,3 +155,7 @@ def _result_lines(result: Record, window: Record | None) -> list[str]:
         span = f"{clock(window['earliest'], seconds=True)} to at least {clock(end, seconds=True)}"
         lines.append(f"  recoverable from {span} ({duration(end - window['earliest'])})")
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), WIDTH, subsequent_indent="  ", break_long_words=False)

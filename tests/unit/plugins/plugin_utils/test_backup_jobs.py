@@ -104,6 +104,7 @@ def test_without_repository_host_the_primary_takes_it() -> None:
 def test_a_repository_host_takes_all_of_them() -> None:
     found = jobs({"db1": [cluster(repositories=[REMOTE, S3])]}, ANY)
     assert places(found) == {"db1": [("main", 1, "backup1", None), ("main", 2, "backup1", None)]}
+    assert found["words"] == []
 
 
 def test_a_repository_host_is_asked_once_even_without_a_primary_in_the_play() -> None:
@@ -200,3 +201,8 @@ def test_summary_of_a_young_backup_of_a_prediction_and_of_a_failure() -> None:
         "main, repository 1: FAILED on db1. pgbackrest backup failed with error 062.",
     ]
     assert len(found["backups"]) == 1
+
+
+def test_a_long_failure_is_wrapped() -> None:
+    lines = summary([{**TAKEN, "failed": True, "msg": "unable to find primary cluster " * 8}], [])["lines"]
+    assert len(lines) > 1 and max(map(len, lines)) <= 100 and all(line.startswith("  ") for line in lines[1:])
