@@ -108,7 +108,8 @@ def test_cron_means_what_systemd_means(calendar: str) -> None:
     argv = ["systemd-analyze", "calendar", "--iterations=5", f"--base-time={base:%Y-%m-%d %H:%M:%S} UTC", calendar]
     answer = subprocess.run(argv, env={"TZ": "UTC", "LC_ALL": "C"}, capture_output=True, text=True, check=True).stdout
     wanted = re.findall(r"(?:Next elapse|Iter(?:ation|\.) #\d+): \w+ (\S+ \S+) UTC", answer)
-    cron, moment, found = _schedule_calendar.to_cron(calendar), base, []
+    cron, moment = _schedule_calendar.to_cron(calendar), base
+    found: list[str] = []
     while len(found) < len(wanted):
         upcoming = _schedule_calendar.next_run([cron], moment)
         assert upcoming and _schedule_calendar.previous_run([cron], upcoming + timedelta(seconds=30)) == upcoming
