@@ -46,12 +46,12 @@ _value:
 import typing as t
 
 from ..plugin_utils import _model_configuration
-from ..plugin_utils._model_input import Mapping
+from ..plugin_utils._model_input import Mapping, entry_of
 
 
 def repository_configuration(variables: Mapping, stanza: str, hostvars: Mapping) -> dict[str, t.Any]:
     """Sections of the file."""
-    return _model_configuration.repository_file(variables, stanza, hostvars)
+    return _model_configuration.repository_file(entry_of(variables, stanza), hostvars)
 
 
 class FilterModule:

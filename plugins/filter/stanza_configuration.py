@@ -49,12 +49,12 @@ _value:
 import typing as t
 
 from ..plugin_utils import _model_configuration
-from ..plugin_utils._model_input import Mapping
+from ..plugin_utils._model_input import Mapping, entry_of
 
 
 def stanza_configuration(variables: Mapping, stanza: str, hostvars: Mapping, name: str) -> dict[str, t.Any]:
     """Sections of the file."""
-    return _model_configuration.database_file(variables, stanza, hostvars, name)
+    return _model_configuration.database_file(entry_of(variables, stanza), hostvars, name)
 
 
 class FilterModule:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._catalogue import NEWEST
+from ..module_utils._config_file import secret
 from . import _model_cluster, _model_input as model
 from ._model_defaults import Facts, tuned, without_overridden
 from ._model_input import Mapping
@@ -42,9 +43,9 @@ def main_file(variables: Mapping, transports: t.Container[str]) -> Sections:
     return {"global": options}
 
 
-def database_file(variables: Mapping, stanza: str, hostvars: Mapping, name: str) -> Sections:
+def database_file(entry: Mapping, hostvars: Mapping, name: str) -> Sections:
     """The file of a stanza on a host that has its cluster."""
-    entry = entry_of(variables, stanza)
+    stanza = entry["stanza"]
     cluster = _model_cluster.of_other_host(hostvars, name, stanza) or {}
     keeper = model.repository_host(entry)
     host = model.learned(hostvars, name)
@@ -62,10 +63,9 @@ def database_file(variables: Mapping, stanza: str, hostvars: Mapping, name: str)
     return _with_auth(entry, _sections(entry, options, facts))
 
 
-def repository_file(variables: Mapping, stanza: str, hostvars: Mapping) -> Sections:
+def repository_file(entry: Mapping, hostvars: Mapping) -> Sections:
     """The file of a stanza on its repository host: pg1, pg2 … are the hosts of the stanza in their order."""
-    entry = entry_of(variables, stanza)
-    keeper = model.repository_host(entry)
+    stanza, keeper = entry["stanza"], model.repository_host(entry)
     options: dict[str, t.Any] = {}
     infos = [model.learned(hostvars, name) for name in (keeper, *entry["hosts"])]
     for number, name in enumerate(entry["hosts"], 1):
@@ -78,11 +78,6 @@ def repository_file(variables: Mapping, stanza: str, hostvars: Mapping) -> Secti
     for number, repository in enumerate(entry["repositories"], 1):
         options.update(_own_repository(number, repository, facts))
     return _with_auth(entry, _sections(entry, options, facts))
-
-
-def entry_of(variables: Mapping, stanza: str) -> dict[str, t.Any]:
-    """The entry of a stanza, which must be there."""
-    return next(entry for entry in model.entries(variables) if entry["stanza"] == stanza)
 
 
 def version(host: Mapping) -> tuple[int, ...]:
@@ -114,7 +109,7 @@ def _own_repository(number: int, repository: Mapping, facts: Facts) -> dict[str,
     return {
         f"repo{number}-{key}": model.as_pgbackrest(f"repo-{key}", given)
         for key, given in {**known, **own}.items()
-        if given is not None
+        if given is not None and not (given == "" and secret(f"repo1-{key}"))  # _model_shape speaks of an empty secret
     }
 
 

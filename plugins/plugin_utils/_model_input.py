@@ -84,6 +84,11 @@ def entries(variables: Mapping) -> list[dict[str, t.Any]]:
     ]
 
 
+def entry_of(variables: Mapping, stanza: str) -> dict[str, t.Any]:
+    """The entry of a stanza, which must be there."""
+    return next(entry for entry in entries(variables) if entry["stanza"] == stanza)
+
+
 def _origins(number: int, entry: Mapping) -> dict[str, str]:
     own = f"pgbackrest_clusters[{number}]"
     origins = {key: f"{own}.{key}" if key in entry else f"pgbackrest_{key}" for key in OF_A_CLUSTER}

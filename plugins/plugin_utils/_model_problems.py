@@ -22,6 +22,7 @@ _OLDEST = (2, 45)
 _MAIN_FILES = (configuration.MAIN_FILE, "/etc/pgbackrest.conf")
 _IP_CERTIFICATES = (2, 53)
 _IP_ADDRESS = re.compile(r"^[\d.]+$|:")
+_REPOSITORY = re.compile(r"\brepo(\d+)-([a-z0-9-]+)")
 _ABOUT = re.compile(r"^\[(?P<stanza>[^\]:]+):?(?P<command>[^\]]*)\] (?P<text>(?:repo(?P<number>\d+)-)?.*)$", re.DOTALL)
 
 
@@ -38,10 +39,10 @@ def of_database_host(variables: Mapping, hostvars: Mapping, name: str, groups: M
     found += _packages(variables, model.learned(hostvars, name), name)
     for entry in entries:
         found += _of_entry(entry, hostvars, name, groups)
-    if not found:
-        found += _across_clusters(variables, hostvars, name)
-        for entry in entries:
-            found += _content(variables, entry, hostvars, name)
+    found += _across_clusters(variables, hostvars, name)
+    for entry in entries:
+        if _model_cluster.find(model.learned(hostvars, name), entry["cluster"]) and shape.is_name(entry["stanza"]):
+            found += _content(variables, shape.without_misplaced(entry), hostvars, name)
             found += _foreign_files(variables, entry, hostvars, name)
     return list(dict.fromkeys(found))
 
@@ -297,9 +298,9 @@ def _content(variables: Mapping, entry: Mapping, hostvars: Mapping, name: str) -
     """What is wrong with options and their values, by the rules of the module ``config`` for the installed version."""
     stanza, keeper = entry["stanza"], model.repository_host(entry)
     main = configuration.main_file(variables, [model.transport(entry)])
-    files = [(name, configuration.database_file(variables, stanza, hostvars, name))]
-    if keeper:
-        files.append((keeper, configuration.repository_file(variables, stanza, hostvars)))
+    files = [(name, configuration.database_file(entry, hostvars, name))]
+    if keeper and all(_model_cluster.of_other_host(hostvars, host, stanza) for host in entry["hosts"]):
+        files.append((keeper, configuration.repository_file(entry, hostvars)))
     found = []
     for host, sections in files:
         version = configuration.version(model.learned(hostvars, host))
@@ -321,6 +322,8 @@ def _located(sentence: str, entry: Mapping) -> str:
         return sentence
     number, command, text = match.group("number"), match.group("command"), match.group("text")
     if number and not command:
-        shown = text.replace(f"repo{number}-", "")
-        return f"{entry['where']['repositories']}[{int(number) - 1}]: {shown}"
+        where = entry["where"]["repositories"]
+        text = text.replace(f"repo{number}-", "")
+        text = _REPOSITORY.sub(lambda other: f"{other.group(2)} of {where}[{int(other.group(1)) - 1}]", text)
+        return f"{where}[{int(number) - 1}]: {text}"
     return f"{entry['where']['options']}{'.' + command if command else ''}: {text}"

@@ -18,6 +18,7 @@ from . import _model_input as model
 from ._model_input import Mapping
 
 _STANZA = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+_PREFIXED = re.compile(r"^repo\d*[-_](.+)$")
 _TYPES = ("full", "diff", "incr")
 _SCHEDULE_KEYS = ("type", "calendar", "cron", "repo")
 _REPOSITORY_TYPES = ("azure", "cifs", "gcs", "posix", "s3", "sftp")
@@ -134,6 +135,25 @@ def _keys(entry: Mapping) -> t.Iterator[str]:
             yield f"{where} has the unknown key {key}: its keys are {', '.join(known)}{_close(str(key), known)}."
 
 
+def is_name(given: t.Any) -> bool:
+    """Whether a stanza can have this name."""
+    return isinstance(given, str) and bool(_STANZA.match(given)) and not _is_a_word_of_pgbackrest(given)
+
+
+def _is_a_word_of_pgbackrest(given: str) -> bool:
+    return given in ("global", "all") or given in catalogue.COMMANDS
+
+
+def without_misplaced(entry: Mapping) -> dict[str, t.Any]:
+    """The entry without keys and options that are refused here already, so that nothing is said of them twice."""
+    repositories = [
+        {key: given for key, given in repository.items() if not _PREFIXED.match(str(key))}
+        for repository in entry["repositories"]
+    ]
+    options = {key: given for key, given in entry["options"].items() if not _misplaced(entry, str(key), given)}
+    return {**entry, "repositories": repositories, "options": options}
+
+
 def _stanza(entry: Mapping) -> t.Iterator[str]:
     given, where = entry["stanza"], entry["where"]["stanza"]
     if not isinstance(given, str) or not _STANZA.match(given):
@@ -141,7 +161,7 @@ def _stanza(entry: Mapping) -> t.Iterator[str]:
             f"{where} is {given!r}: a stanza has a name of letters, digits, '_', '-' and '.' that begins with a letter "
             "or digit, because files and units are named after it."
         )
-    elif given in ("global", "all") or given in catalogue.COMMANDS:
+    elif _is_a_word_of_pgbackrest(given):
         yield f"{where} is {given}, a word with a meaning of its own to pgBackRest: take another name."
 
 
@@ -185,7 +205,7 @@ def _repositories(entry: Mapping, hosts: t.Container[str], unencrypted: bool) ->
 
 def _keys_of_repository(here: str, number: int, repository: t.Mapping[t.Any, t.Any]) -> t.Iterator[str]:
     for key, given in repository.items():
-        prefixed = re.match(r"^repo\d*[-_](.+)$", str(key))
+        prefixed = _PREFIXED.match(str(key))
         if prefixed:
             yield (
                 f"{here} has the key {key}: leave out repo{number + 1}-, the place in the list is the number. Write "
@@ -206,8 +226,6 @@ def _kind(here: str, repository: Mapping) -> t.Iterator[str]:
             f"{here} has neither type nor host: write type {_or(_REPOSITORY_TYPES)}, or host, the inventory name of a "
             "repository host."
         )
-    if kind and kind not in _REPOSITORY_TYPES:
-        yield f"{here}: type is {kind!r}: write {_or(_REPOSITORY_TYPES)}{_close(str(kind), _REPOSITORY_TYPES)}."
     if host and model.host_type(repository) not in _HOST_TYPES:
         yield f"{here}: host-type is {repository['host-type']!r}: write tls or ssh."
     if not host:
@@ -219,7 +237,7 @@ def _kind(here: str, repository: Mapping) -> t.Iterator[str]:
 def _place(
     here: str, repository: Mapping, entry: Mapping, hosts: t.Container[str], keepers: t.Sequence[str]
 ) -> t.Iterator[str]:
-    host, several = repository.get("host"), len(entry["hosts"]) > 1
+    host, several = repository.get("host"), len(set(entry["hosts"])) > 1
     local = not host and repository.get("type") == "posix"
     if host and host in entry["hosts"]:
         yield (
@@ -259,20 +277,26 @@ def _protection(here: str, repository: Mapping, unencrypted: bool) -> t.Iterator
 
 
 def _options(entry: Mapping) -> t.Iterator[str]:
-    where = entry["where"]["options"]
     for key, given in entry["options"].items():
-        in_a_list = re.match(r"^repo(\d*)-(.+)$", str(key))
-        of_cluster = re.match(r"^pg\d+-(.+)$", str(key))
-        if in_a_list:
-            place = f"{entry['where']['repositories']}[{int(in_a_list.group(1) or 1) - 1}]"
-            yield f"{where} has {key}: options of a repository stand with it. Write {in_a_list.group(2)} in {place}."
-        elif of_cluster:
-            yield f"{where} has {key}: the role numbers the hosts. Write pg-{of_cluster.group(1)}, it counts for all."
-        elif str(key).startswith("tls-server-"):
-            yield f"{where} has {key}: it belongs to the host. Use the variables pgbackrest_tls_*."
-        elif key not in catalogue.COMMANDS and key in model.command_options({key: given}):
-            close = _close(str(key), catalogue.COMMANDS)
-            yield f"{where} has {key} with options below it, but pgBackRest has no such command{close}."
+        reason = _misplaced(entry, str(key), given)
+        if reason:
+            yield f"{entry['where']['options']} has {key}{reason}"
+
+
+def _misplaced(entry: Mapping, key: str, given: t.Any) -> str | None:
+    """Why an option does not belong into the options."""
+    of_repository = re.match(r"^repo(\d*)-(.+)$", key)
+    of_cluster = re.match(r"^pg\d+-(.+)$", key)
+    if of_repository:
+        place = f"{entry['where']['repositories']}[{int(of_repository.group(1) or 1) - 1}]"
+        return f": options of a repository stand with it. Write {of_repository.group(2)} in {place}."
+    if of_cluster:
+        return f": the role numbers the hosts. Write pg-{of_cluster.group(1)}, it counts for all."
+    if key.startswith("tls-server-"):
+        return ": it belongs to the host. Use the variables pgbackrest_tls_*."
+    if key not in catalogue.COMMANDS and key in model.command_options({key: given}):
+        return f" with options below it, but pgBackRest has no such command{_close(key, catalogue.COMMANDS)}."
+    return None
 
 
 def _schedule(entry: Mapping) -> t.Iterator[str]:

@@ -102,10 +102,10 @@ class Site:
         return problems.of_database_host(self.variables(name), self.hostvars, name, self.groups)
 
     def database_file(self, name: str = "db1", stanza: str = "main") -> t.Any:
-        return configuration.database_file(self.variables(name), stanza, self.hostvars, name)
+        return configuration.database_file(model.entry_of(self.variables(name), stanza), self.hostvars, name)
 
     def repository_file(self, name: str = "db1", stanza: str = "main") -> t.Any:
-        return configuration.repository_file(self.variables(name), stanza, self.hostvars)
+        return configuration.repository_file(model.entry_of(self.variables(name), stanza), self.hostvars)
 
 
 def single(found: dict[str, t.Any] | None = None, **variables: t.Any) -> Site:
@@ -408,7 +408,7 @@ BAD_INPUT: list[tuple[dict[str, t.Any], str]] = [
     ),
     (
         {"repositories": [{**LOCAL, "type": "posx"}]},
-        "pgbackrest_repositories[0]: type is 'posx': write azure, cifs, gcs, posix, s3 or sftp (did you mean posix?).",
+        "pgbackrest_repositories[0]: type is 'posx', but it takes one of azure, cifs, gcs, posix, s3, sftp. Did you ",
     ),
     (
         {"repositories": [{"type": "posix", "path": "/backup"}]},
@@ -421,8 +421,8 @@ BAD_INPUT: list[tuple[dict[str, t.Any], str]] = [
     ),
     (
         {"repositories": [LOCAL, {**LOCAL, "retention-full": 1}]},
-        "pgbackrest_repositories[0]: path and repo2-path are both /backup: give each local repository a "
-        "path of its own.",
+        "pgbackrest_repositories[0]: path and path of pgbackrest_repositories[1] are both /backup: give each local "
+        "repository a path of its own.",
     ),
     (
         {"repositories": [{**LOCAL, "cipher-pass": ""}]},
@@ -765,6 +765,14 @@ def test_sentences_hold_no_secrets() -> None:
     assert len(found) >= 3
     for secret in ("open sesame", "secret of s3", "key of s3"):
         assert secret not in str(found)
+
+
+def test_no_problem_is_told_twice() -> None:
+    """What one check refuses the others pass over, but for a missing value whose key was misspelt."""
+    told_twice = {"calender", "db2", "15/main"}
+    for variables, sentence in BAD_INPUT:
+        if not any(word in str(variables) for word in told_twice):
+            assert [found for found in single(**variables).problems() if not found.startswith(sentence)] == []
 
 
 def test_every_sentence_ends() -> None:
