@@ -39,6 +39,7 @@ launch() {
         "$(command -v dockerd)" --host "unix://$own/socket" --group "$(id -gn)" --bridge none
         --data-root "$own/data" --exec-root "$own/run" --pidfile "$own/pid"
     )
+    "$here/own_directory.sh"
     as_root mkdir -p "$own"
     as_root chmod 0711 "$own"
     if has_systemd; then
@@ -85,7 +86,7 @@ end_process() {
     local pid attempt
     pid=$(as_root cat "$own/pid" 2>/dev/null) || return 0
     [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
-    as_root kill "$pid"
+    as_root sh -c "kill $pid" # sudo finds no program of that name everywhere
     for ((attempt = 0; attempt < 120; attempt++)); do
         [ -d "/proc/$pid" ] || return 0
         sleep 0.5

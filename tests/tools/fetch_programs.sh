@@ -146,14 +146,6 @@ remove() {
     [ ! -e "$mark" ] || rm -rf "$tools"
 }
 
-# Only an own directory: `remove` takes it away as a whole.
-own_directory() {
-    [ ! -d "$tools" ] || [ -e "$mark" ] || [ -z "$(ls -A "$tools")" ] ||
-        fail "$tools exists and holds other things; set TOOLS_DIR to an own directory."
-    mkdir -p "$tools"
-    touch "$mark"
-}
-
 what=$1
 shift
 if [ "$what" = remove ]; then
@@ -161,7 +153,7 @@ if [ "$what" = remove ]; then
     exit
 fi
 [ "$(uname -m)" = x86_64 ] || fail "These programs are for x86_64."
-own_directory
+"$here/own_directory.sh"
 work=$(mktemp -d "$tools/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for item; do
