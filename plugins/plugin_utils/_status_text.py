@@ -15,6 +15,7 @@ from ._progress_line import duration, size
 Record = t.Dict[str, t.Any]
 
 WIDTH = 100
+_LONGEST_PROBLEM = 500  # the data has all of it
 _LABEL = 12  # columns before the text of a line
 
 
@@ -30,7 +31,11 @@ def block(record: Record) -> list[str]:
     """Verdict and problems, hosts, repositories, archive, schedule."""
     return [
         f"{record['stanza']}: {verdict(record['problems'])}, seen {clock(record['time'])}",
-        *(line for number, problem in enumerate(record["problems"], 1) for line in _wrapped(f"{number}.", problem)),
+        *(
+            line
+            for number, problem in enumerate(record["problems"], 1)
+            for line in _wrapped(f"{number}.", shortened(problem))
+        ),
         *labelled("hosts", [host_line(host, record["hosts"]) for host in record["hosts"]]),
         *(line for repository in record["repositories"] for line in repository_lines(repository)),
         *labelled("archive", archive_lines(record)),
@@ -42,6 +47,15 @@ def block(record: Record) -> list[str]:
 def verdict(problems: t.Sequence[str]) -> str:
     """``OK``, ``1 PROBLEM`` or ``3 PROBLEMS``."""
     return f"{len(problems)} PROBLEM{'S' if len(problems) > 1 else ''}" if problems else "OK"
+
+
+def shortened(problem: str) -> str:
+    """A problem without the middle of a very long error of pgBackRest: what is wrong stands first, what to do last."""
+    if len(problem) <= _LONGEST_PROBLEM:
+        return problem
+    start = textwrap.shorten(problem, _LONGEST_PROBLEM // 2, placeholder=" [...]")
+    end = problem[-_LONGEST_PROBLEM // 2 :].partition(" ")[2]
+    return f"{start} {end}"
 
 
 def clock(epoch: int, seconds: bool = False) -> str:

@@ -390,6 +390,15 @@ def test_archiving_that_fails() -> None:
     assert " ".join(line.split()) in " ".join(" ".join(lines_of(status(hosts, NOW))).split())
 
 
+def test_a_long_error_is_shortened_in_the_text_only() -> None:
+    long = f"3 WAL files wait. pgbackrest failed: {'unable to open a file ' * 40}. Create the stanza."
+    hosts = seen({"archiving": [{**archiving(), "problems": [long]}]})
+    assert problems(*hosts) == [f"db1: {long}"]
+    lines = lines_of(status(hosts, NOW))[1:7]
+    assert lines[0].startswith("  1. db1: 3 WAL files wait. pgbackrest failed: unable")
+    assert lines[5].endswith("Create the stanza.") and " [...] " in " ".join(lines)
+
+
 def plain(answer: Record, *keys: int) -> Record:
     """Repositories without encryption."""
     for key in keys:
