@@ -147,7 +147,7 @@ def _is_a_word_of_pgbackrest(given: str) -> bool:
 def without_misplaced(entry: Mapping) -> dict[str, t.Any]:
     """The entry without keys and options that are refused here already, so that nothing is said of them twice."""
     repositories = [
-        {key: given for key, given in repository.items() if not _PREFIXED.match(str(key))}
+        {key: given for key, given in repository.items() if isinstance(key, str) and not _PREFIXED.match(key)}
         for repository in entry["repositories"]
     ]
     options = {key: given for key, given in entry["options"].items() if not _misplaced(entry, str(key), given)}
