@@ -53,13 +53,13 @@ def backup(label: str, age: int, repo: int = 1, **other: t.Any) -> Record:
 
 
 FULL, DIFF = "20261122-020412F", "20261122-020412F_20261123-020731D"
-BACKUPS = [
+BACKUPS = (
     backup("20261115-020412F", 8 * DAY),
     backup(FULL, DAY + HOUR),
     backup(DIFF, HOUR),
     backup("20261122-023104F", DAY + HOUR // 2, 2),
     backup("20261122-023104F_20261123-023009D", HOUR // 2, 2),
-]
+)
 
 
 def info(
@@ -116,10 +116,10 @@ def scheduled(kind: str, when: str, upcoming: int, success: int, **other: t.Any)
     return {**base, **other}
 
 
-SCHEDULED = [
+SCHEDULED = (
     scheduled("full", "Sun 02:00", 5 * DAY + 23 * HOUR, DAY + HOUR // 2),
     scheduled("diff", "Mon..Sat 02:00", 23 * HOUR, HOUR // 2),
-]
+)
 
 
 def schedule(schedules: t.Sequence[Record] = SCHEDULED) -> Record:
