@@ -201,7 +201,7 @@ def test_nothing_is_lost_while_the_repository_host_is_down(on: On) -> None:
 def test_play_for_one_cluster_leaves_every_byte_of_the_other(on: On) -> None:
     of_a = ("/etc/pgbackrest", "/etc/systemd/system", "/var/lib/pgops-pgbackrest", "/usr/local", "/etc/postgresql")
     before = {name: files(on(name), *of_a) for name in ("backup1", "db-a")}
-    play("--limit", "db-b,backup1", "--extra-vars", "pgbackrest_options={'archive-timeout': 90}")
+    play("--limit", "db-b,backup1", "--extra-vars", json.dumps({"pgbackrest_options": {"archive-timeout": 90}}))
     after = {name: files(on(name), *of_a) for name in ("backup1", "db-a")}
     assert "archive-timeout=90" in on("db-b").file("/etc/pgbackrest/conf.d/b.conf").content_string
     assert after["db-a"] == before["db-a"]
