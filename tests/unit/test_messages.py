@@ -17,6 +17,8 @@ import re
 import typing as t
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/messages.md"
 SOURCES = [ROOT / "plugins/plugin_utils" / name for name in ("_model_problems.py", "_model_shape.py")]
@@ -169,6 +171,21 @@ def test_page_shows_every_sentence() -> None:
     known = [pattern for path in SOURCES for pattern in templates(path)]
     assert len(known) > 40
     assert [pattern for pattern in known if not any(re.search(pattern, text, re.DOTALL) for text in sentences)] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("roles/database/tasks/restart.yml", "to take effect, and archives nothing before."),
+        ("plugins/modules/archiving.py", "PostgreSQL archives by something else: "),
+        ("plugins/modules/archiving.py", "Patroni manages this cluster."),
+        ("plugins/module_utils/_stanza.py", "is not the one that stanza "),
+        ("roles/repository/tasks/tls_learn_authority.yml", "shall sign the certificates of "),
+    ],
+)
+def test_page_quotes_what_fails_while_the_play_runs(file: str, words: str) -> None:
+    assert words in (ROOT / file).read_text(encoding="utf-8")
+    assert words in PAGE.read_text(encoding="utf-8")
 
 
 def test_no_secret_stands_on_the_page() -> None:
