@@ -161,14 +161,20 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"name": {"type": "str", "required": True}, "key": {"type": "str", "required": True}},
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "key": {"type": "str", "required": True, "no_log": False},
+                },
             },
             "authorized_keys": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
                 "no_log": False,
-                "options": {"key": {"type": "str", "required": True}, "options": {"type": "str", "default": ""}},
+                "options": {
+                    "key": {"type": "str", "required": True, "no_log": False},
+                    "options": {"type": "str", "default": ""},
+                },
             },
             "script": {"type": "path"},
         },
