@@ -12,6 +12,7 @@ author: ["pgops contributors (@pgops)"]
 description:
   - Used by the role P(pgops.pgbackrest.database#role), which writes the file on the repository host.
   - It names all hosts of the stanza as pg1, pg2 and so on, in the order of C(pgbackrest_hosts).
+  - It is empty when one of these hosts could not be looked at.
 positional: stanza, hostvars
 options:
   _input:

@@ -112,6 +112,11 @@ def of_other_host(hostvars: Mapping, host: str, stanza: str) -> Mapping | None:
     return find(facts, None)
 
 
+def unseen(entry: Mapping, hostvars: Mapping) -> list[str]:
+    """Hosts of a stanza whose cluster is not known, because they could not be looked at."""
+    return [host for host in entry["hosts"] if not of_other_host(hostvars, host, entry["stanza"])]
+
+
 def kept(hostvars: Mapping, keeper: str) -> list[Mapping]:
     """The clusters with repositories on this host, of all hosts that were looked at in this play; each stanza once."""
     found: dict[str, Mapping] = {}

@@ -64,7 +64,12 @@ def database_file(entry: Mapping, hostvars: Mapping, name: str) -> Sections:
 
 
 def repository_file(entry: Mapping, hostvars: Mapping) -> Sections:
-    """The file of a stanza on its repository host: pg1, pg2 … are the hosts of the stanza in their order."""
+    """The file of a stanza on its repository host: pg1, pg2 … are the hosts of the stanza in their order.
+
+    Nothing when a host could not be looked at. Then the file that is there is as good as can be.
+    """
+    if _model_cluster.unseen(entry, hostvars):
+        return {}
     stanza, keeper = entry["stanza"], model.repository_host(entry)
     options: dict[str, t.Any] = {}
     infos = [model.learned(hostvars, name) for name in (keeper, *entry["hosts"])]

@@ -192,7 +192,15 @@ def _keeper(entry: Mapping, hostvars: Mapping, groups: Mapping, name: str) -> t.
             f"{keeper}, the repository host of stanza {entry['stanza']}, is not in the inventory group repository, so "
             "nothing sets it up: add it to the group."
         )
-    elif _is_stranger(entry["stanza"], model.learned(hostvars, keeper)):
+    elif _lacks(entry["stanza"], model.learned(hostvars, keeper)):
+        for host in _model_cluster.unseen(entry, hostvars):
+            if model.learned(hostvars, host).get("clusters") or host not in hostvars:
+                continue  # its own problem is told elsewhere
+            yield (
+                f"{host} of stanza {entry['stanza']} could not be looked at, and {keeper} must know where its cluster "
+                f"is: let the play reach {host}, or take it out of {entry['where']['hosts']}."
+            )
+    if _is_stranger(entry["stanza"], model.learned(hostvars, keeper)):
         yield (
             f"{keeper}, the repository host of stanza {entry['stanza']}, does not know this stanza yet and is not in "
             f"this play: run it with both, such as --limit {name},{keeper}."
@@ -201,8 +209,13 @@ def _keeper(entry: Mapping, hostvars: Mapping, groups: Mapping, name: str) -> t.
 
 def _is_stranger(stanza: str, keeper: Mapping) -> bool:
     """Whether a repository host that the play leaves out lacks the stanza. Then it has no key for it either."""
+    return bool(keeper.get("outside")) and _lacks(stanza, keeper)
+
+
+def _lacks(stanza: str, keeper: Mapping) -> bool:
+    """Whether a repository host has no file for a stanza."""
     path = f"/etc/pgbackrest/conf.d/{stanza}.conf"
-    return bool(keeper.get("outside")) and all(found["path"] != path for found in keeper["configuration"])
+    return all(found["path"] != path for found in keeper.get("configuration") or [])
 
 
 def _versions(entry: Mapping, known: Mapping) -> t.Iterator[str]:
@@ -296,10 +309,10 @@ def _across_clusters(variables: Mapping, hostvars: Mapping, name: str) -> t.Iter
 
 def _content(variables: Mapping, entry: Mapping, hostvars: Mapping, name: str) -> list[str]:
     """What is wrong with options and their values, by the rules of the module ``config`` for the installed version."""
-    stanza, keeper = entry["stanza"], model.repository_host(entry)
+    keeper = model.repository_host(entry)
     main = configuration.main_file(variables, [model.transport(entry)])
     files = [(name, configuration.database_file(entry, hostvars, name))]
-    if keeper and all(_model_cluster.of_other_host(hostvars, host, stanza) for host in entry["hosts"]):
+    if keeper:
         files.append((keeper, configuration.repository_file(entry, hostvars)))
     found = []
     for host, sections in files:

@@ -650,6 +650,10 @@ def stay_outside(site: Site) -> None:
     site.hostvars["repo1"]["__pgbackrest_host"]["outside"] = True
 
 
+def lose_standby(site: Site) -> None:
+    site.hostvars["db2"].update({"__pgbackrest_host": {"unreachable": True}, "__pgbackrest_clusters": []})
+
+
 def lose_systemd(site: Site) -> None:
     site.hostvars["repo1"]["__pgbackrest_host"]["service_manager"] = "none"
 
@@ -702,6 +706,11 @@ BAD_SITE: list[tuple[t.Callable[[Site], None], str]] = [
     ),
     (lose_repository_host, "repo1, the repository host of stanza main, could not be looked at: see its own failure."),
     (
+        lose_standby,
+        "db2 of stanza main could not be looked at, and repo1 must know where its cluster is: let the play reach db2, "
+        "or take it out of pgbackrest_hosts.",
+    ),
+    (
         stay_outside,
         "repo1, the repository host of stanza main, does not know this stanza yet and is not in this play: run it with "
         "both, such as --limit db1,repo1.",
@@ -746,6 +755,15 @@ def test_a_repository_host_may_stay_outside_when_it_knows_the_stanza() -> None:
     known = [{"path": "/etc/pgbackrest/conf.d/main.conf", "ours": True, "stanzas": ["main"]}]
     site.hostvars["repo1"]["__pgbackrest_host"]["configuration"] = known
     assert site.problems() == []
+
+
+def test_a_host_that_is_down_does_not_hold_up_the_others() -> None:
+    site = with_repository_host()
+    lose_standby(site)
+    known = [{"path": "/etc/pgbackrest/conf.d/main.conf", "ours": True, "stanzas": ["main"]}]
+    site.hostvars["repo1"]["__pgbackrest_host"]["configuration"] = known
+    assert site.problems() == []
+    assert site.repository_file() == {}, "what is there is as good as can be"
 
 
 def test_all_problems_are_told_at_once() -> None:
