@@ -47,7 +47,8 @@ launch() {
             --property "StandardOutput=append:$log" --property "StandardError=append:$log" "${dockerd[@]}"
     else
         # shellcheck disable=SC2016
-        as_root setsid sh -c 'log=$1; shift; exec "$@" >"$log" 2>&1 </dev/null' sh "$log" "${dockerd[@]}" &
+        as_root setsid sh -c 'log=$1; shift; exec "$@" >"$log" 2>&1' sh "$log" "${dockerd[@]}" \
+            </dev/null >/dev/null 2>&1 &
     fi
 }
 
@@ -59,6 +60,7 @@ start() {
         return
     fi
     "$here/packages.sh" docker.io iptables >&2
+    command -v docker >/dev/null || "$here/packages.sh" docker-cli >&2 # since Debian 13
     host=unix://$own/socket
     if ! answers "$host"; then
         # A second engine would take away the first one's firewall rules.
@@ -94,12 +96,21 @@ end_process() {
     fail "The Docker engine of $own (process $pid) does not end."
 }
 
+# Docker leaves some behind.
+unmount() {
+    local place
+    awk -v below="$own/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | while read -r place; do
+        as_root umount "$place"
+    done
+}
+
 stop() {
     local host
     host=$(users_engine)
     if [ -e "$own" ]; then
         ! answers "unix://$own/socket" || remove_ours_from "unix://$own/socket"
         end_process
+        unmount
         as_root rm -rf "$own"
     elif answers "$host"; then
         remove_ours_from "$host"
