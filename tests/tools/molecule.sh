@@ -31,6 +31,7 @@ export NO_COLOR=1
 unset ANSIBLE_FORCE_COLOR PY_COLORS FORCE_COLOR
 
 begin() { # scenario
+    rm -rf "${work:?}/$1" # molecule would leave out the steps that it remembers
     mkdir -p "$work/$1"
     # shellcheck disable=SC2086
     MOLECULE_EPHEMERAL_DIRECTORY=$work/$1 setsid timeout 1200 molecule test --scenario-name "$1" ${MOLECULE_ARGS:-} \
