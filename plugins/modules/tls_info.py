@@ -163,7 +163,7 @@ server:
   description: The unit of the server as systemd knows it.
   type: dict
   returned: success
-  sample: {enabled: true, loaded: true, running: true, user: postgres}
+  sample: {enabled: true, loaded: true, running: true, stale: false, user: postgres}
   contains:
     enabled:
       description: Whether it starts with the host.
@@ -175,6 +175,12 @@ server:
       returned: success
     running:
       description: Whether the server runs.
+      type: bool
+      returned: success
+    stale:
+      description:
+        - Whether it runs since before its certificate, the authority or a configuration file was written last, without
+          having been reloaded.
       type: bool
       returned: success
     user:
@@ -189,7 +195,9 @@ cryptography:
 """
 
 import datetime
+import glob
 import os
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -197,6 +205,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._backup import parse_age
 from ..module_utils._certificate import HAS_CRYPTOGRAPHY, Wanted, problems, read, same
 
+PROPERTIES = "--property=LoadState,ActiveState,UnitFileState,User,StateChangeTimestampMonotonic"
+CONFIGURATION = ("/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/conf.d")  # the second changes when a file goes
 ARGUMENTS: dict[str, t.Any] = {
     "directory": {"type": "path", "default": "/etc/pgbackrest/cert"},
     "server_name": {"type": "str", "required": True},
@@ -257,17 +267,27 @@ def record(wanted: Wanted, found: list[str]) -> dict[str, t.Any]:
 def server(module: AnsibleModule) -> dict[str, t.Any]:
     """The unit of the server; nothing is true of it where there is no systemd."""
     program = module.get_bin_path("systemctl")
-    text = ""
-    if program:
-        argv = [program, "show", "--property=LoadState,ActiveState,UnitFileState,User", "--", module.params["unit"]]
-        text = module.run_command(argv)[1]
+    text = module.run_command([program, "show", PROPERTIES, "--", module.params["unit"]])[1] if program else ""
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    running = found.get("ActiveState") == "active"
     return {
         "enabled": found.get("UnitFileState") == "enabled",
         "loaded": found.get("LoadState") == "loaded",
-        "running": found.get("ActiveState") == "active",
+        "running": running,
+        "stale": running and int(found["StateChangeTimestampMonotonic"]) / 1e6 < last_write(module.params["directory"]),
         "user": found.get("User", ""),
     }
+
+
+def last_write(directory: str) -> float:
+    """When a file that the server reads was written last, in seconds of the monotonic clock as systemd has it."""
+    names = [os.path.join(directory, name) for name in ("ca.crt", "server.crt", "server.key")]
+    written = [
+        os.stat(path).st_mtime
+        for path in [*names, *CONFIGURATION, *glob.glob(f"{CONFIGURATION[1]}/*.conf")]
+        if os.path.exists(path)
+    ]
+    return max(written, default=0.0) - time.time() + time.monotonic()
 
 
 def look(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -8,12 +8,14 @@ import datetime
 import ipaddress
 import os
 import pwd
+import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _certificate
+from ansible_collections.pgops.pgbackrest.plugins.modules import tls_info
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -22,8 +24,15 @@ Run = t.Callable[..., dict[str, t.Any]]
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 UID = os.geteuid()
 ME = pwd.getpwuid(UID).pw_name
-SHOW = ["systemctl", "show", "--property=LoadState,ActiveState,UnitFileState,User", "--", "pgbackrest.service"]
-RUNNING = "User=postgres\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n"
+PROPERTIES = "--property=LoadState,ActiveState,UnitFileState,User,StateChangeTimestampMonotonic"
+SHOW = ["systemctl", "show", PROPERTIES, "--", "pgbackrest.service"]
+
+
+def running(since: float = 0.0) -> str:
+    """What systemd says of a server that was started or reloaded so many seconds ago; negative is in the future."""
+    when = int((time.monotonic() - since) * 1e6)
+    text = "User=postgres\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n"
+    return f"{text}StateChangeTimestampMonotonic={when}\n"
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,11 @@ def host_fixture(tmp_path: Path) -> Host:
 
 
 @pytest.fixture(name="look")
-def look_fixture(run_module: Run) -> Run:
-    def look(params: dict[str, t.Any], unit: str = RUNNING) -> dict[str, t.Any]:
-        return run_module("tls_info", params, commands=[(SHOW, 0, unit, "")])
+def look_fixture(run_module: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(tls_info, "CONFIGURATION", (str(tmp_path / "pgbackrest.conf"), str(tmp_path / "conf.d")))
+
+    def look(params: dict[str, t.Any], unit: str = "") -> dict[str, t.Any]:
+        return run_module("tls_info", params, commands=[(SHOW, 0, unit or running(), "")])
 
     return look
 
@@ -128,7 +139,7 @@ def test_certificates_that_serve(look: Run, host: Host) -> None:
     result = look(host.params(authority_content=f"{host.signer.text}\n"))
     assert (result["due"], result["problems"], result["changed"]) == ([], [], False)
     assert result["authority"] == {"due": False, "content": f"{host.signer.text}\n", "problems": []}
-    assert result["server"] == {"enabled": True, "loaded": True, "running": True, "user": "postgres"}
+    assert result["server"] == {"enabled": True, "loaded": True, "running": True, "stale": False, "user": "postgres"}
     assert set(result["expiry"]) == {"server", "main"}
     assert result["cryptography"] is True
 
@@ -148,7 +159,7 @@ def test_a_bare_host(look: Run, tmp_path: Path) -> None:
     }
     assert result["due"][0]["usage"] == "serverAuth"
     assert result["authority"] == {"due": True, "content": None, "problems": []}
-    assert result["server"] == {"enabled": False, "loaded": False, "running": False, "user": ""}
+    assert result["server"] == {"enabled": False, "loaded": False, "running": False, "stale": False, "user": ""}
 
 
 def wrong_key(host: Host) -> None:
@@ -271,6 +282,29 @@ def test_rsa_and_a_chain(look: Run, host: Host) -> None:
         path = host.directory / f"{stem}.crt"
         path.write_text(path.read_text(encoding="utf-8") + between.text, encoding="utf-8")
     assert look(host.params())["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["cert/server.crt", "cert/server.key", "cert/ca.crt", "pgbackrest.conf", "conf.d/a.conf"]
+)
+def test_a_server_that_has_not_read_a_file_again(look: Run, host: Host, tmp_path: Path, name: str) -> None:
+    """As after a play that failed between writing and reloading."""
+    (tmp_path / "conf.d").mkdir()
+    for path in (tmp_path / "pgbackrest.conf", tmp_path / "conf.d" / "a.conf"):
+        path.touch()
+    for path in [*tmp_path.glob("**/*"), tmp_path]:
+        os.utime(path, (time.time() - 3600,) * 2)
+    assert not look(host.params(), unit=running(since=600))["server"]["stale"]
+    os.utime(tmp_path / name, (time.time() - 60,) * 2)
+    assert look(host.params(), unit=running(since=600))["server"]["stale"]
+    assert not look(host.params(), unit=running(since=30))["server"]["stale"]
+
+
+def test_a_stanza_that_was_removed(look: Run, host: Host, tmp_path: Path) -> None:
+    for path in tmp_path.glob("**/*"):
+        os.utime(path, (time.time() - 3600,) * 2)
+    (tmp_path / "conf.d").mkdir()
+    assert look(host.params(), unit=running(since=600))["server"]["stale"]
 
 
 def test_without_cryptography_all_are_due(look: Run, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
