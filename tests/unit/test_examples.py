@@ -64,16 +64,28 @@ def with_blocks(tasks: t.Iterable[dict[str, t.Any]]) -> t.Iterator[dict[str, t.A
             yield from with_blocks(task.get(part, []))
 
 
-def check(plays: list[dict[str, t.Any]], documentation: dict[str, t.Any], directory: Path) -> None:
-    """Ansible accepts the plays, and our modules and roles have every option that they are given."""
-    playbook = directory / "playbook.yml"
-    playbook.write_text(yaml.safe_dump(plays), encoding="utf-8")
-    run("ansible-playbook", "--syntax-check", "-i", "database,", str(playbook))
+def check(plays: list[dict[str, t.Any]], documentation: dict[str, t.Any]) -> None:
+    """Our modules and roles have every option that they are given."""
     for task in (task for play in plays for task in with_blocks(play.get("tasks", []))):
         for name in (key for key in task if key.startswith("pgops.pgbackrest.")):
             assert set(task[name] or {}) <= set(documentation[name]["doc"]["options"]), task
     for role in (role for play in plays for role in play.get("roles", [])):
         check_names(role.get("vars", {}))
+
+
+def as_plays(examples: str) -> list[dict[str, t.Any]]:
+    """A play with the tasks in the documentation of a module."""
+    return [{"hosts": "database", "tasks": yaml.safe_load(examples)}]
+
+
+def test_ansible_accepts_all_plays(documentation: dict[str, t.Any], tmp_path: Path) -> None:
+    """All at once, because each start of Ansible takes a second."""
+    playbooks = [as_plays(found["examples"]) for found in documentation.values()]
+    playbooks += [content for content in (yaml.safe_load(param.values[0]) for param in BLOCKS) if type(content) is list]
+    assert len(playbooks) > len(MODULES)
+    for number, plays in enumerate(playbooks):
+        (tmp_path / f"{number}.yml").write_text(yaml.safe_dump(plays), encoding="utf-8")
+    run("ansible-playbook", "--syntax-check", "-i", "database,", *map(str, sorted(tmp_path.glob("*.yml"))))
 
 
 # Inventories and variables
@@ -146,7 +158,7 @@ def check_variables(variables: dict[str, t.Any]) -> None:
 def test_example_of_a_document(block: str, documentation: dict[str, t.Any], tmp_path: Path) -> None:
     content = yaml.safe_load(block)
     if isinstance(content, list):
-        check(content, documentation, tmp_path)
+        check(content, documentation)
     elif {"all", "database"} & set(content):
         path = tmp_path / "inventory.yml"
         path.write_text(block, encoding="utf-8")
@@ -156,9 +168,8 @@ def test_example_of_a_document(block: str, documentation: dict[str, t.Any], tmp_
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of_a_module(name: str, documentation: dict[str, t.Any], tmp_path: Path) -> None:
-    examples = documentation[f"pgops.pgbackrest.{name}"]["examples"]
-    check([{"hosts": "database", "tasks": yaml.safe_load(examples)}], documentation, tmp_path)
+def test_examples_of_a_module(name: str, documentation: dict[str, t.Any]) -> None:
+    check(as_plays(documentation[f"pgops.pgbackrest.{name}"]["examples"]), documentation)
 
 
 # Topologies
@@ -196,12 +207,12 @@ def test_config_of_molecule_takes_the_inventory_of_the_scenario() -> None:
 # What is named is there
 
 
-@pytest.mark.parametrize("name", ROLES)
-def test_role_is_documented(name: str) -> None:
-    shown = json.loads(run("ansible-doc", "-t", "role", "-j", f"pgops.pgbackrest.{name}"))
-    options = shown[f"pgops.pgbackrest.{name}"]["entry_points"]["main"]["options"]
-    assert set(options) == set(model.role_defaults(name))
-    assert (ROOT / "roles" / name / "README.md").is_file()
+def test_roles_are_documented() -> None:
+    shown = json.loads(run("ansible-doc", "-t", "role", "-j", *(f"pgops.pgbackrest.{name}" for name in ROLES)))
+    for name in ROLES:
+        options = shown[f"pgops.pgbackrest.{name}"]["entry_points"]["main"]["options"]
+        assert set(options) == set(model.role_defaults(name))
+        assert (ROOT / "roles" / name / "README.md").is_file()
 
 
 def test_readme_names_everything() -> None:
