@@ -199,16 +199,21 @@ def file_problem(file_rows: t.Sequence[t.Mapping[str, t.Any]]) -> str:
     return ""
 
 
+def local_paths(options: t.Mapping[str, list[str]]) -> list[str]:
+    """Data directories of the stanza on this host."""
+    return [
+        values[-1]
+        for key, values in sorted(options.items())
+        if re.fullmatch(r"pg\d+-path", key) and f"{key[:-5]}-host" not in options
+    ]
+
+
 def configuration_problem(options: t.Mapping[str, list[str]], stanza: str, data_directory: str) -> str:
     """A sentence when pgBackRest's ``options`` for the stanza do not fit the cluster, else "".
 
     pgBackRest pushes nothing from another directory than its ``pgN-path`` (error 032).
     """
-    local = [
-        values[-1]
-        for key, values in sorted(options.items())
-        if re.fullmatch(r"pg\d+-path", key) and f"{key[:-5]}-host" not in options
-    ]
+    local = local_paths(options)
     if not local:
         return f"The stanza {stanza} is not in pgBackRest's configuration (pg1-path is missing)."
     if os.path.realpath(data_directory) not in [os.path.realpath(path) for path in local]:

@@ -17,6 +17,7 @@ from ._archiving import (
     conf_file_problem,
     configuration_problem,
     file_settings,
+    local_paths,
     read_settings,
     render_file,
     without_auto_conf,
@@ -62,15 +63,18 @@ def server_facts(connection: t.Any) -> dict[str, t.Any]:
     return query(connection, sql)[0]
 
 
-def check_configuration(params: t.Mapping[str, t.Any], data_directory: str) -> None:
-    """Raise when pgBackRest's configuration does not let it push the WAL of this cluster."""
+def check_configuration(params: t.Mapping[str, t.Any], data_directory: str, may_lack: bool = False) -> None:
+    """Raise when pgBackRest's configuration does not let it push the WAL of this cluster.
+
+    With ``may_lack`` it is no problem that the configuration says nothing about the stanza.
+    """
     found = files(params["config"], params["config_path"])
     for path in found:
         if not os.access(path, os.R_OK):
             raise ArchivingError(f"{path} cannot be read by this user. Run the task as the owner of the cluster.")
     options = effective(read_files(params["config"], params["config_path"]), params["stanza"], "archive-push")
     problem = configuration_problem(options, params["stanza"], data_directory)
-    if problem:
+    if problem and (local_paths(options) or not may_lack):
         read_of = f"Files read: {', '.join(found)}." if found else "There is no configuration file."
         raise ArchivingError(f"{problem} {read_of} Correct it with the module pgops.pgbackrest.config first.")
 

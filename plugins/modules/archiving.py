@@ -20,6 +20,9 @@ description:
   - An C(archive_mode) that a restore with archiving off left behind in C(postgresql.auto.conf) is set right, too.
   - It works on a standby as well. A standby archives nothing before it is promoted, unless O(archive_mode=always).
   - The module does not restart PostgreSQL. See RV(restart_required).
+  - In check mode pgBackRest's configuration may lack the stanza, because an earlier task has only pretended to write
+    it. So a task in check mode also tells whether archiving by anything else stands in the way, before anything is
+    written.
 version_added: 0.1.0
 author: ["pgops contributors (@pgops)"]
 extends_documentation_fragment:
@@ -257,8 +260,8 @@ def check_obstacles(
     """Raise when the settings must not or cannot be written. ``other`` is the foreign archiving they would end."""
     if other and not force:
         raise ArchivingError(
-            f"PostgreSQL archives by something else: {other} {UNCHANGED} When nobody needs that archive any more, set "
-            "force: true to end it."
+            f"PostgreSQL archives by something else: {other} {UNCHANGED} When nobody needs that archive any more, take "
+            "that setting out and reload PostgreSQL, or let this module end it with force: true."
         )
     if patroni and not force:
         raise ArchivingError(
@@ -315,7 +318,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     connection = connect(module)
     facts = server.server_facts(connection)
     if params["state"] == "enabled":
-        server.check_configuration(params, facts["data_directory"])
+        server.check_configuration(params, facts["data_directory"], may_lack=module.check_mode)
     before = server.read(connection)
     wanted = wanted_settings(before, params, program)
     written = changes(before, wanted)

@@ -248,6 +248,19 @@ def test_stanza_is_not_configured(archiving: Run) -> None:
     assert "The stanza other is not in pgBackRest's configuration" in archiving(stanza="other")["msg"]
 
 
+def test_stanza_is_not_configured_yet_in_check_mode(archiving: Run, server: Server) -> None:
+    result = archiving(stanza="other", check=True)
+    assert result["restart_required"] and server.done == []
+    server.files["postgresql.conf"] = {"archive_mode": "on", "archive_command": "wal-g wal-push %p"}
+    server.restart()
+    assert "«wal-g wal-push %p»" in archiving(stanza="other", check=True)["msg"]
+
+
+def test_stanza_of_another_directory_is_refused_in_check_mode(archiving: Run, server: Server, tmp_path: Path) -> None:
+    server.pgdata = tmp_path / "other"
+    assert "pg1-path" in archiving(check=True)["msg"]
+
+
 def test_program_is_too_old(run_module: Run, server: Server) -> None:
     old = (["pgbackrest", "version"], 0, "pgBackRest 2.44\n", "")
     result = run_module("archiving", {"stanza": "main"}, commands=[old])
