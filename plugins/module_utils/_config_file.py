@@ -31,6 +31,17 @@ _NAME_OF_A_SECRET = re.compile(r"pass|secret|token|credential|(^|[-_])key$", re.
 _PLAIN_KEY = re.compile(r"^[\w-]+$")
 _PASSWORD = re.compile(r"password\s*=\s*'?([^'\s]+)", re.IGNORECASE)
 _WHITE = " \t\r\n"
+# Options that say where a repository is, with their defaults.
+_PLACE = {
+    "type": "posix",
+    "path": "/var/lib/pgbackrest",
+    "s3-bucket": "",
+    "s3-endpoint": "",
+    "azure-container": "",
+    "azure-account": "",
+    "gcs-bucket": "",
+    "sftp-host": "",
+}
 _NEARLY = 0.87
 
 
@@ -142,9 +153,25 @@ def mask(content: str, previous: str = "") -> str:
 
 
 def lost_passphrases(before: str, after: str) -> list[str]:
-    """Keys of repository passphrases that stand in both texts with different values."""
-    changed = _changed_secrets(parse(before), parse(after))
-    return sorted({key for dummy, key in changed if key.endswith("-cipher-pass")})
+    """Keys of passphrases in ``after`` with which repositories of ``before`` cannot be read any more.
+
+    A repository is known by its place, whatever its number. Those on a repository host are left to that host.
+    """
+    old, new = _passphrases(parse(before)), _passphrases(parse(after))
+    return sorted({key for place, (key, given) in new.items() if place in old and old[place][1] != given})
+
+
+def _passphrases(sections: RawSections) -> dict[tuple[str, ...], tuple[str, str]]:
+    """Key and value of the passphrase of each repository that is on no other host, by section and place."""
+    found = {}
+    for section, options in sections.items():
+        pairs = map(split_key, options)
+        for number in sorted({index for name, index in pairs if index and name.startswith("repo-")}):
+            given = {name: options.get(f"repo{number}-{name}", [""])[-1] for name in (*_PLACE, "cipher-pass")}
+            if f"repo{number}-host" not in options:
+                place = (section, *(given[name] or default for name, default in _PLACE.items()))
+                found[place] = (f"repo{number}-cipher-pass", given["cipher-pass"])
+    return found
 
 
 def _changed_secrets(before: RawSections, after: RawSections) -> set[tuple[str, str]]:

@@ -73,6 +73,14 @@ options:
     type: str
     choices: [always, own]
     default: always
+  keep_passphrases:
+    description:
+      - Refuse to change, add or remove the passphrase of a repository that stays where it is, because nothing in it
+        could be read any more, and the file may be the last place where the old one stands. Without it such a change
+        is a warning.
+      - A repository that gets another number, or another place, is no such change.
+    type: bool
+    default: false
   mode:
     description:
       - Permissions of the file. A new file gets V(0640), an existing one keeps what it has.
@@ -261,12 +269,32 @@ def check(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> tuple[
     return version, directories
 
 
+def protect_passphrases(module: AnsibleModule, lost: t.Sequence[str]) -> None:
+    """Raise Refused when passphrases change that repositories were made with, or warn about it."""
+    if lost and module.params["keep_passphrases"]:
+        raise Refused(
+            [
+                f"{key} is not the passphrase that stands there, and the repository is the same: pgBackRest could "
+                "read none of its backups. Write the old passphrase, and for a new one add a new repository. If "
+                "what stands there is wrong, set keep_passphrases: false (in the roles "
+                "pgbackrest_replace_configuration: true, which keeps a copy of the file)."
+                for key in lost
+            ]
+        )
+    for key in lost:
+        module.warn(
+            f"{key} changes: pgBackRest cannot read what is in the repository with another passphrase. For a new "
+            "passphrase start a new repository."
+        )
+
+
 def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Let the file say what the options say."""
     if not any(options.values()):
         raise Refused(["options name no option: use state: absent to remove the file."])
     version, directories = check(module, path, options)
     exists, before, after = os.path.exists(path), read(path), render(options)
+    protect_passphrases(module, lost_passphrases(before, after))
     result: dict[str, t.Any] = {"changed": before != after or bool(directories), "pgbackrest_version": version}
     if module.params["directories"]:
         result["directories"] = directories
@@ -278,11 +306,6 @@ def present(module: AnsibleModule, path: str, options: dict[str, t.Any]) -> dict
         attributes["mode"] = DEFAULT_MODE
     attribute_diff: dict[str, t.Any] = {}
     result["changed"] = module.set_fs_attributes_if_different(attributes, result["changed"], attribute_diff)
-    for key in lost_passphrases(before, after):
-        module.warn(
-            f"{key} changes: pgBackRest cannot read what is in the repository with another passphrase. For a new "
-            "passphrase start a new repository."
-        )
     return {**result, "diff": difference(path, before, after, attribute_diff, directories)}
 
 
@@ -330,6 +353,7 @@ def main() -> None:
             "backup": {"type": "bool", "default": False},
             "directories": {"type": "bool", "default": False},
             "replace": {"type": "str", "choices": ["always", "own"], "default": "always"},
+            "keep_passphrases": {"type": "bool", "default": False, "no_log": False},
             "executable": {"type": "str", "default": "pgbackrest"},
         },
         add_file_common_args=True,

@@ -179,6 +179,10 @@ def test_page_shows_every_sentence() -> None:
         ("roles/database/tasks/restart.yml", "to take effect, and archives nothing before."),
         ("plugins/modules/archiving.py", "PostgreSQL archives by something else: "),
         ("plugins/modules/archiving.py", "Patroni manages this cluster."),
+        (
+            "plugins/modules/config.py",
+            "is not the passphrase that stands there, and the repository is the same: pgBackRest could ",
+        ),
         ("plugins/module_utils/_stanza.py", "is not the one that stanza "),
         ("roles/repository/tasks/tls_learn_authority.yml", "shall sign the certificates of "),
     ],

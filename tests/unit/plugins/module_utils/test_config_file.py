@@ -222,7 +222,24 @@ def test_a_changed_secret_shows_in_the_diff_but_not_its_value() -> None:
     assert config_file.mask(after, before) == (
         "[global]\nrepo1-cipher-pass=******** (changed)\nrepo1-s3-key=********\nrepo2-cipher-pass=********\n"
     )
-    assert config_file.lost_passphrases(before, after) == ["repo1-cipher-pass"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ("repo1-path=/a\nrepo1-cipher-pass=1", "repo1-path=/a\nrepo1-cipher-pass=2", ["repo1-cipher-pass"]),
+        ("repo1-cipher-pass=1", "repo1-path=/var/lib/pgbackrest\nrepo1-cipher-pass=2", ["repo1-cipher-pass"]),
+        ("repo1-path=/a\nrepo1-cipher-pass=1", "repo1-path=/a", ["repo1-cipher-pass"]),
+        ("repo1-path=/a", "repo1-path=/a\nrepo1-cipher-pass=1", ["repo1-cipher-pass"]),
+        ("repo1-path=/a\nrepo1-cipher-pass=1", "repo2-path=/a\nrepo2-cipher-pass=2", ["repo2-cipher-pass"]),
+        ("repo1-path=/a\nrepo1-cipher-pass=1", "repo2-path=/a\nrepo2-cipher-pass=1", []),
+        ("repo1-path=/a\nrepo1-cipher-pass=1", "repo1-path=/b\nrepo1-cipher-pass=2", []),
+        ("repo1-type=s3\nrepo1-s3-bucket=a", "repo1-type=s3\nrepo1-s3-bucket=b\nrepo1-cipher-pass=2", []),
+        ("repo1-host=b\nrepo1-path=/a", "repo1-host=b\nrepo1-path=/a\nrepo1-cipher-pass=2", []),
+    ],
+)
+def test_passphrases_belong_to_the_place_of_a_repository(before: str, after: str, lost: list[str]) -> None:
+    assert config_file.lost_passphrases(f"[main]\n{before}\n", f"[main]\n{after}\n") == lost
 
 
 @pytest.mark.parametrize("key", ["repo1-cipher-pas", "repo1-ciper-pss", "repo1-s3-kye-secret"])

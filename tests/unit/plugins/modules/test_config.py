@@ -93,6 +93,18 @@ def test_keeps_mode_and_a_copy(run_module: Run, path: Path, candidate: str) -> N
     assert "backup_file" not in again
 
 
+def test_another_passphrase_is_refused_on_request(run_module: Run, path: Path, candidate: str) -> None:
+    written = TEXT.replace("correct-horse", "wrong-horse")
+    params = {"path": str(path), "options": OPTIONS}
+    path.write_text(written, encoding="utf-8")
+    path.chmod(0o600)
+    for check in (True, False):
+        result = run_module("config", {**params, "keep_passphrases": True}, check=check, commands=good(candidate))
+        assert "repo1-cipher-pass is not the passphrase that stands there" in result["msg"]
+        assert "horse" not in str(result) and path.read_text(encoding="utf-8") == written
+    assert run_module("config", params, commands=good(candidate))["changed"]
+
+
 def test_mode_alone_is_a_change(run_module: Run, path: Path, candidate: str) -> None:
     path.write_text(TEXT, encoding="utf-8")
     path.chmod(0o600)
