@@ -6,7 +6,7 @@ BUILD := $(CURDIR)/.build
 TOOLS_DIR ?= $(if $(filter 0,$(shell id -u)),/var/cache,$(HOME)/.cache)/pgops-pgbackrest
 POSTGRESQL_VERSIONS ?= 11 18
 PGBACKREST_SUITES ?= bookworm trixie forky
-TIERS := lint unit integration
+TIERS := lint unit integration molecule
 PYTEST_ARGS ?=
 SCENARIOS ?=
 DEMO_ARGS ?=
@@ -44,7 +44,7 @@ demo: packages $(ANSIBLE)/installed $(COLLECTION) ## Show a point-in-time recove
 demo-clean: $(ANSIBLE)/installed $(COLLECTION) ## Remove what the demo made (Debian packages stay installed)
 	@$(call playbook,pgops.pgbackrest.demo -e demo_state=absent $(DEMO_ARGS))
 
-test: ## Run all tiers: lint, unit, integration
+test: ## Run all tiers: lint, unit, integration, molecule
 	@failed=0; \
 	for tier in $(TIERS); do \
 	    echo "== $$tier"; \
