@@ -33,6 +33,7 @@ def of_database_host(variables: Mapping, hostvars: Mapping, name: str, groups: M
         return found
     entries = model.entries(variables)
     unencrypted = bool(model.truth(variables["pgbackrest_allow_unencrypted"]))
+    found += _authority(variables, hostvars)
     found += shape.doubles(entries)
     for entry in entries:
         found += shape.problems(entry, name, hostvars, unencrypted)
@@ -53,6 +54,7 @@ def of_repository_host(variables: Mapping, hostvars: Mapping, name: str, transpo
     if found:
         return found
     host = model.learned(hostvars, name)
+    found += _authority(variables, hostvars)
     found += _packages(variables, host, name)
     found += _without_systemd(host, name, transports)
     found += _shared_with_database(variables, host, name, hostvars)
@@ -277,6 +279,15 @@ def _same_list(entry: Mapping, hostvars: Mapping) -> t.Iterator[str]:
 
 
 # All stanzas of a host
+
+
+def _authority(variables: Mapping, hostvars: Mapping) -> t.Iterator[str]:
+    signs = model.value(variables, "pgbackrest_tls_ca_host")
+    if signs and signs not in hostvars:
+        yield (
+            f"pgbackrest_tls_ca_host is {signs}, which is not in the inventory: write the inventory name of the host "
+            "that signs certificates, or leave it out for the repository host."
+        )
 
 
 def _across_clusters(variables: Mapping, hostvars: Mapping, name: str) -> t.Iterator[str]:

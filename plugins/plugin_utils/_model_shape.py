@@ -13,7 +13,9 @@ import re
 import typing as t
 
 from ..module_utils import _catalogue as catalogue
+from ..module_utils._backup import parse_age
 from ..module_utils._config_file import secret
+from ..module_utils._schedule import full_unit_name, name_problems
 from . import _model_input as model
 from ._model_input import Mapping
 
@@ -21,6 +23,11 @@ _STANZA = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 _PREFIXED = re.compile(r"^repo\d*[-_](.+)$")
 _TYPES = ("full", "diff", "incr")
 _SCHEDULE_KEYS = ("type", "calendar", "cron", "repo")
+_DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORTHANDS = (
+    *("minutely", "hourly", "daily", "weekly", "monthly", "quarterly"),
+    *("semiannually", "semi-annually", "yearly", "annually", "anually", "biannually", "bi-annually"),
+)
 _REPOSITORY_TYPES = ("azure", "cifs", "gcs", "posix", "s3", "sftp")
 _HOST_TYPES = ("tls", "ssh")
 
@@ -28,6 +35,15 @@ _LISTS = ("pgbackrest_hosts", "pgbackrest_clusters", "pgbackrest_repositories", 
 _OF_MAPPINGS = ("pgbackrest_clusters", "pgbackrest_repositories", "pgbackrest_schedule")
 _BOOLEANS = ("pgbackrest_restart_allowed", "pgbackrest_replace_configuration", "pgbackrest_allow_unencrypted")
 _NUMBERS = ("pgbackrest_tls_port", "pgbackrest_ssh_port")
+_DAYS = ("pgbackrest_tls_days", "pgbackrest_tls_authority_days")
+_TIMES = ("pgbackrest_schedule_splay", "pgbackrest_tls_renew_before")
+_WORDS = ("pgbackrest_address", "pgbackrest_tls_listen", "pgbackrest_tls_unit")
+_LISTS_OF_TEXT = (
+    "pgbackrest_packages",
+    "pgbackrest_pgdg_packages",
+    "pgbackrest_tls_cryptography_packages",
+    "pgbackrest_ssh_from",
+)
 _CHOICES = {
     "pgbackrest_package_source": ("distribution", "pgdg", "none"),
     "pgbackrest_tls_certificates": ("issued", "provided"),
@@ -46,6 +62,11 @@ def wrong_types(variables: Mapping) -> list[str]:
             for name, allowed in _CHOICES.items()
             if name in variables
         ),
+        *(_problem_of_days(name, variables[name]) for name in _DAYS if name in variables),
+        *(_problem_of_time(name, variables[name]) for name in _TIMES if name in variables),
+        *(_problem_of_word(name, variables[name]) for name in _WORDS if name in variables),
+        *(_problem_of_texts(name, variables[name]) for name in _LISTS_OF_TEXT if name in variables),
+        _problem_of_unit(variables.get("pgbackrest_schedule_on_failure")),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -86,6 +107,34 @@ def _problem_of_port(name: str, given: t.Any) -> str | None:
     number = model.whole_number(given)
     fits = number is not None and 1 <= number <= 65535
     return None if fits else f"{name} is {given!r}: write the number of a port, 1 to 65535."
+
+
+def _problem_of_days(name: str, given: t.Any) -> str | None:
+    return None if model.whole_number(given) else f"{name} is {given!r}: write a number of days, 1 or more."
+
+
+def _problem_of_time(name: str, given: t.Any) -> str | None:
+    try:
+        parse_age(str(given))
+    except ValueError:
+        return f"{name} is {given!r}: write a whole number with s, m, h, d or w, such as 30m or 30d."
+    return None
+
+
+def _problem_of_word(name: str, given: t.Any) -> str | None:
+    fits = isinstance(given, str) and len(given.split()) == 1 and given == given.strip()
+    return None if fits else f"{name} is {given!r}: write one word without blanks, or leave it out for the default."
+
+
+def _problem_of_texts(name: str, given: t.Any) -> str | None:
+    fits = isinstance(given, (list, tuple)) and all(isinstance(item, str) and item for item in given)
+    return None if fits else f"{name} is {given!r}: write a list of texts, such as [a, b]."
+
+
+def _problem_of_unit(given: t.Any) -> str | None:
+    if not given or isinstance(given, str) and not name_problems("-", [], full_unit_name(given)):
+        return None
+    return f"pgbackrest_schedule_on_failure is {given!r}: write the name of a systemd unit, such as alert@%n.service."
 
 
 def _problem_of_choice(name: str, given: t.Any, allowed: t.Sequence[str]) -> str | None:
@@ -316,6 +365,12 @@ def _schedule(entry: Mapping) -> t.Iterator[str]:
 
 
 def _times(here: str, item: Mapping) -> t.Iterator[str]:
+    calendar = item.get("calendar")
+    if isinstance(calendar, str) and _misread(calendar):
+        yield (
+            f"{here}: calendar is {calendar!r}, and {_misread(calendar)} is no day, date or time of systemd: write it "
+            'such as "Sun 02:00", "Mon..Fri 22:30" or "*-*-01 04:00".'
+        )
     for key in ("calendar", "cron"):
         given = item.get(key)
         if given is not None and not isinstance(given, str):
@@ -323,6 +378,22 @@ def _times(here: str, item: Mapping) -> t.Iterator[str]:
     cron = item.get("cron")
     if isinstance(cron, str) and cron and not cron.startswith("@") and len(cron.split()) != 5:
         yield f'{here}: cron is {cron!r}: write five fields, such as "0 2 * * 0".'
+
+
+def _misread(calendar: str) -> str | None:
+    """A word that systemd cannot mean. It knows more forms than are told apart here, and has the last word."""
+    words = calendar.split()
+    if len(words) == 1 and words[0].lower() in _SHORTHANDS:
+        return None
+    if words and words[0][0].isalpha():
+        days = re.split(r",|\.\.|-", words[0].rstrip(","))
+        if any(day and day.lower() not in (*_DAY_NAMES, *(name[:3] for name in _DAY_NAMES)) for day in days):
+            return words[0]
+    for word in words:
+        clock = re.match(r"(\d+):(\d+)", word)
+        if clock and (int(clock.group(1)) > 23 or int(clock.group(2)) > 59):
+            return word
+    return None
 
 
 def _repository_of_schedule(here: str, item: Mapping, repositories: int) -> t.Iterator[str]:

@@ -40,9 +40,9 @@ S3 = {
 
 
 def role_defaults(role: str) -> dict[str, t.Any]:
-    """Defaults of a role as they stand in the file."""
+    """Defaults of a role as they stand in the file; the one template among them is filled in."""
     text = (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8")
-    return t.cast("dict[str, t.Any]", yaml.safe_load(text))
+    return t.cast("dict[str, t.Any]", yaml.safe_load(text.replace("{{ inventory_hostname }}", "db1")))
 
 
 def cluster(**changes: t.Any) -> dict[str, t.Any]:
@@ -386,6 +386,20 @@ def test_texts_from_surveys_are_right() -> None:
 BAD_INPUT: list[tuple[dict[str, t.Any], str]] = [
     ({"repositories": []}, "pgbackrest_repositories is empty, and there is no backup without a repository: write at "),
     ({"repositories": "/backup"}, "pgbackrest_repositories must be a list of mappings."),
+    ({"schedule_splay": "often"}, "pgbackrest_schedule_splay is 'often': write a whole number with s, m, h, d or w"),
+    ({"schedule_on_failure": "no unit"}, "pgbackrest_schedule_on_failure is 'no unit': write the name of a systemd "),
+    (
+        {"tls_ca_host": "repo9"},
+        "pgbackrest_tls_ca_host is repo9, which is not in the inventory: write the inventory name of the host that ",
+    ),
+    ({"tls_days": "many"}, "pgbackrest_tls_days is 'many': write a number of days, 1 or more."),
+    ({"tls_renew_before": "soon"}, "pgbackrest_tls_renew_before is 'soon': write a whole number with s, m, h, d or w"),
+    ({"tls_listen": ""}, "pgbackrest_tls_listen is '': write one word without blanks, or leave it out for the "),
+    ({"ssh_from": "10.0.0.1"}, "pgbackrest_ssh_from is '10.0.0.1': write a list of texts, such as [a, b]."),
+    (
+        {"schedule": [{"type": "full", "calendar": "Suday 02:00"}]},
+        "pgbackrest_schedule[0]: calendar is 'Suday 02:00', and Suday is no day, date or time of systemd: write it ",
+    ),
     ({"repositories": ["/backup"]}, "pgbackrest_repositories[0] must be a mapping, such as {key: value}."),
     (
         {"repositories": [LOCAL, {**LOCAL, "path": "/b", "retention-ful": 1}]},
@@ -551,6 +565,17 @@ BAD_INPUT: list[tuple[dict[str, t.Any], str]] = [
 def test_bad_variable(variables: dict[str, t.Any], sentence: str) -> None:
     found = single(**variables).problems()
     assert [problem for problem in found if problem.startswith(sentence)], found
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [
+        "Sun 02:00", "Mon..Sat 02:00", "Mon,Wed 2:30", "daily", "*-*-* 04:00", "hourly", "monday", "Sun *-*-1..7 02:00",
+        "*:0/15", "2026-11-23", "02:00:00 Europe/Berlin", "Thu,Fri 2012-*-1,5 11:12:13", "Fri-Sat 23:59 UTC", "*-*~01",
+    ],
+)  # fmt: skip
+def test_calendar_is_left_to_systemd(calendar: str) -> None:
+    assert single(schedule=[{"type": "full", "calendar": calendar}]).problems() == []
 
 
 BAD_HOST: list[tuple[dict[str, t.Any], str]] = [
