@@ -14,6 +14,9 @@ import typing as t
 
 import testinfra
 
+# Type of the fixture ``on``: the name of a host to the host.
+On = t.Callable[[str], t.Any]
+
 SCRATCH = "/var/lib/postgresql/scratch"
 SCRATCH_PORT = 5999
 # Long enough for a host that does two things at a time; a test that passes never waits for it.

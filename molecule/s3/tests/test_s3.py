@@ -11,6 +11,7 @@ import time
 
 import pytest
 from live import (
+    On,
     add_rows,
     archived,
     as_postgres,
@@ -32,7 +33,7 @@ SCHEDULED = {
 }
 
 
-def test_both_repositories_are_encrypted_and_hold_a_backup(on):
+def test_both_repositories_are_encrypted_and_hold_a_backup(on: On) -> None:
     information = stanza_info(on("db1"))
     assert information["status"]["code"] == 0
     assert [(r["key"], r["cipher"], r["status"]["code"]) for r in information["repo"]] == [
@@ -44,7 +45,7 @@ def test_both_repositories_are_encrypted_and_hold_a_backup(on):
     assert len(backups(information, DISK)) == 1
 
 
-def test_store_is_reached_with_its_certificate_checked(on):
+def test_store_is_reached_with_its_certificate_checked(on: On) -> None:
     file = on("db1").file("/etc/pgbackrest/conf.d/main.conf").content_string
     assert "repo1-storage-ca-file=/usr/local/share/ca-certificates/s3.example.com.crt" in file
     assert "verify-tls" not in file
@@ -55,7 +56,7 @@ def test_store_is_reached_with_its_certificate_checked(on):
     assert "unable to verify certificate" in without.stdout + without.stderr
 
 
-def test_wal_arrives_in_both_repositories(on):
+def test_wal_arrives_in_both_repositories(on: On) -> None:
     segment = add_rows(on("db1"))
     wait_until_archived(on("db1"), segment)
     information = stanza_info(on("db1"))
@@ -63,7 +64,7 @@ def test_wal_arrives_in_both_repositories(on):
     assert newest_segment(information, DISK) >= segment
 
 
-def test_each_repository_has_its_own_schedule(on):
+def test_each_repository_has_its_own_schedule(on: On) -> None:
     timers = json.loads(on("db1").check_output("systemctl list-timers --all --output=json 'pgbackrest-*'"))
     assert {timer["unit"] for timer in timers} == SCHEDULED
     for timer in SCHEDULED:
@@ -72,7 +73,7 @@ def test_each_repository_has_its_own_schedule(on):
 
 
 @pytest.mark.parametrize(("unit", "repository"), [("diff-repo1", STORE), ("full-repo2", DISK)])
-def test_scheduled_backup_goes_to_its_repository(on, unit, repository):
+def test_scheduled_backup_goes_to_its_repository(on: On, unit: str, repository: int) -> None:
     before = stanza_info(on("db1"))
     start_unit(on("db1"), f"pgbackrest-main-{unit}.service")
     after = stanza_info(on("db1"))
@@ -84,13 +85,13 @@ def test_scheduled_backup_goes_to_its_repository(on, unit, repository):
 
 
 @pytest.mark.parametrize("repository", [STORE, DISK])
-def test_each_repository_alone_restores_everything(on, repository):
+def test_each_repository_alone_restores_everything(on: On, repository: int) -> None:
     wait_until_archived(on("db1"), add_rows(on("db1")))
     with restored(on("db1"), repository=repository) as port:
         assert rows(on("db1"), port=port) == rows(on("db1"))
 
 
-def test_nothing_is_lost_while_the_store_is_away(on):
+def test_nothing_is_lost_while_the_store_is_away(on: On) -> None:
     on("store1").check_output("systemctl stop nginx")
     try:
         segments = [add_rows(on("db1")) for dummy in range(3)]

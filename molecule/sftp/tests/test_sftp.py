@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from live import (
+    On,
     add_rows,
     archived,
     backups,
@@ -21,7 +22,7 @@ from live import (
 )
 
 
-def test_repository_is_encrypted_and_holds_a_backup(on):
+def test_repository_is_encrypted_and_holds_a_backup(on: On) -> None:
     information = stanza_info(on("db1"))
     assert information["status"]["code"] == 0
     assert information["cipher"] == "aes-256-cbc"
@@ -29,13 +30,13 @@ def test_repository_is_encrypted_and_holds_a_backup(on):
     assert on("store1").file(f"/srv/sftp/backups/pgbackrest/backup/main/{backups(information)[0]}").is_directory
 
 
-def test_wal_arrives(on):
+def test_wal_arrives(on: On) -> None:
     segment = add_rows(on("db1"))
     wait_until_archived(on("db1"), segment)
     assert newest_segment(stanza_info(on("db1"))) >= segment
 
 
-def test_server_with_another_key_is_refused(on):
+def test_server_with_another_key_is_refused(on: On) -> None:
     on("db1").check_output(
         "sed 's/^\\(repo1-sftp-host-fingerprint=\\).*/\\1%s/' /etc/pgbackrest/conf.d/main.conf >/tmp/other.conf",
         "0" * 64,
@@ -48,14 +49,14 @@ def test_server_with_another_key_is_refused(on):
     assert "do not match" in refused.stdout + refused.stderr
 
 
-def test_scheduled_backup(on):
+def test_scheduled_backup(on: On) -> None:
     before = backups(stanza_info(on("db1")))
     assert on("db1").service("pgbackrest-main-diff.timer").is_running
     start_unit(on("db1"), "pgbackrest-main-diff.service")
     assert backups(stanza_info(on("db1")))[:-1] == before
 
 
-def test_nothing_is_lost_while_the_server_is_away(on):
+def test_nothing_is_lost_while_the_server_is_away(on: On) -> None:
     on("store1").check_output("systemctl stop ssh.service ssh.socket")
     on("store1").run("pkill -f '^sshd'")
     try:
@@ -68,7 +69,7 @@ def test_nothing_is_lost_while_the_server_is_away(on):
     assert newest_segment(stanza_info(on("db1"))) >= segment
 
 
-def test_restores_everything(on):
+def test_restores_everything(on: On) -> None:
     wait_until_archived(on("db1"), add_rows(on("db1")))
     with restored(on("db1")) as port:
         assert rows(on("db1"), port=port) == rows(on("db1"))

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from live import (
+    On,
     add_rows,
     as_postgres,
     backups,
@@ -25,7 +26,6 @@ from live import (
     wait_until_archived,
 )
 
-On = t.Callable[[str], t.Any]
 SSH = "ssh -o BatchMode=yes -p 2222"
 FROM = {"db1": ("postgres", "pgbackrest@backup1"), "backup1": ("pgbackrest", "postgres@db1")}
 

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 from live import (
+    On,
     add_rows,
     as_postgres,
     backups,
@@ -26,11 +28,11 @@ RUNNER = "/usr/local/libexec/pgops-pgbackrest/scheduled-backup"
 DATA = "/var/lib/postgresql/17/main"
 
 
-def repository_info(on):
+def repository_info(on: On) -> dict[str, t.Any]:
     return stanza_info(on("backup1"), user="pgbackrest")
 
 
-def copied_from(on):
+def copied_from(on: On) -> str:
     """Take a backup by hand, and return the host (pg1, pg2) from which the files of the databases were copied."""
     said = on("backup1").check_output(
         "cd / && runuser -u pgbackrest -- pgbackrest --stanza=main --type=full --log-level-console=detail backup"
@@ -40,7 +42,7 @@ def copied_from(on):
     return hosts.pop()
 
 
-def scheduled_backup(on):
+def scheduled_backup(on: On) -> str:
     """Run the unit that a timer starts, and return what it said. A new backup is there."""
     before = backups(repository_info(on))
     said = start_unit(on("backup1"), "pgbackrest-main-diff.service")
@@ -48,7 +50,7 @@ def scheduled_backup(on):
     return said
 
 
-def run_as_scheduled_on(on, name):
+def run_as_scheduled_on(on: On, name: str) -> str:
     """The schedule's program on a database host, where it would run in a topology without a repository host."""
     as_postgres(on(name), "mkdir -p /tmp/state/main")
     on(name).check_output("printf %%s %s >/tmp/runner", on("backup1").file(RUNNER).content_string)
@@ -59,7 +61,7 @@ def run_as_scheduled_on(on, name):
     )
 
 
-def test_both_hosts_are_known_and_each_role_is_seen(on):
+def test_both_hosts_are_known_and_each_role_is_seen(on: On) -> None:
     assert query(on("db1"), "SELECT pg_is_in_recovery()") == "f"
     assert query(on("db2"), "SELECT pg_is_in_recovery()") == "t"
     file = on("backup1").file("/etc/pgbackrest/conf.d/main.conf").content_string
@@ -67,30 +69,30 @@ def test_both_hosts_are_known_and_each_role_is_seen(on):
     assert "pg2-host=db2\n" in file
 
 
-def test_wal_arrives(on):
+def test_wal_arrives(on: On) -> None:
     segment = add_rows(on("db1"))
     wait_until_archived(on("db1"), segment)
     assert newest_segment(repository_info(on)) >= segment
 
 
-def test_backup_is_copied_from_the_standby(on):
+def test_backup_is_copied_from_the_standby(on: On) -> None:
     assert copied_from(on) == "db2"
 
 
-def test_schedule_runs_on_the_repository_host_alone(on):
+def test_schedule_runs_on_the_repository_host_alone(on: On) -> None:
     assert on("backup1").service("pgbackrest-main-diff.timer").is_running
     for name in ("db1", "db2"):
         assert on(name).check_output("systemctl list-unit-files --no-legend 'pgbackrest-main-*' | wc -l") == "0"
     scheduled_backup(on)
 
 
-def test_schedule_on_a_standby_does_nothing_and_says_so(on):
+def test_schedule_on_a_standby_does_nothing_and_says_so(on: On) -> None:
     before = backups(repository_info(on))
     assert "standby" in run_as_scheduled_on(on, "db2")
     assert backups(repository_info(on)) == before
 
 
-def test_after_a_failover_the_next_scheduled_backup_succeeds(on):
+def test_after_a_failover_the_next_scheduled_backup_succeeds(on: On) -> None:
     wait_until_archived(on("db1"), add_rows(on("db1")))
     expected = rows(on("db1"))
     wait_for(lambda: rows(on("db2")) == expected, "the rows on the standby")
@@ -106,12 +108,12 @@ def test_after_a_failover_the_next_scheduled_backup_succeeds(on):
     assert rows(on("db2")) != expected
 
 
-def test_everything_is_restored_from_the_new_timeline(on):
+def test_everything_is_restored_from_the_new_timeline(on: On) -> None:
     with restored(on("db2")) as port:
         assert rows(on("db2"), port=port) == rows(on("db2"))
 
 
-def test_the_old_primary_comes_back_as_standby_and_serves_the_backup(on):
+def test_the_old_primary_comes_back_as_standby_and_serves_the_backup(on: On) -> None:
     program = "/usr/lib/postgresql/17/bin/pg_rewind"
     as_postgres(
         on("db1"),

@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 from live import (
+    On,
     add_rows,
     as_postgres,
     backups,
@@ -27,7 +28,6 @@ from live import (
     wait_until_archived,
 )
 
-On = t.Callable[[str], t.Any]
 CERTIFICATES = "/etc/pgbackrest/cert"
 DATABASES = {"a": "db-a", "b": "db-b"}
 

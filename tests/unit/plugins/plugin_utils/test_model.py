@@ -82,16 +82,15 @@ def facts(*clusters: dict[str, t.Any], version: str | None = "2.55.1", **changes
 class Site:
     """An inventory whose hosts were looked at; ``shared`` are variables of the group database."""
 
-    def __init__(self, hosts: dict[str, dict[str, t.Any]], /, **shared: t.Any) -> None:
-        self.groups = {"database": [], "repository": []}
+    def __init__(self, looked_at: dict[str, dict[str, t.Any]], /, **shared: t.Any) -> None:
+        self.groups: dict[str, list[str]] = {"database": [], "repository": []}
         self.hostvars: dict[str, dict[str, t.Any]] = {}
-        for name, found in hosts.items():
+        for name, found in looked_at.items():
             self.groups["database" if found["clusters"] else "repository"].append(name)
             given = {f"pgbackrest_{key}": value for key, value in shared.items()} if found["clusters"] else {}
             self.hostvars[name] = {"pgbackrest_address": name, **copy.deepcopy(given), "__pgbackrest_host": found}
         for name in self.groups["database"]:
-            found = clusters(self.variables(name), hosts[name], name)
-            self.hostvars[name]["__pgbackrest_clusters"] = found
+            self.hostvars[name]["__pgbackrest_clusters"] = clusters(self.variables(name), looked_at[name], name)
 
     def variables(self, name: str) -> dict[str, t.Any]:
         """The variables of the role on a host."""
