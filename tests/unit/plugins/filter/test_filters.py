@@ -46,7 +46,12 @@ def call(name: str, value: t.Any, *arguments: t.Any) -> t.Any:
 def variables_fixture() -> dict[str, t.Any]:
     """The variables of db1."""
     defaults = yaml.safe_load((ROOT / "roles/database/defaults/main.yml").read_text(encoding="utf-8"))
-    return {**defaults, "pgbackrest_hosts": ["db1"], "pgbackrest_repositories": [REPOSITORY]}
+    return {
+        **defaults,
+        "pgbackrest_address": "db1",
+        "pgbackrest_hosts": ["db1"],
+        "pgbackrest_repositories": [REPOSITORY],
+    }
 
 
 @pytest.fixture(name="hostvars")
@@ -69,6 +74,7 @@ def test_filters_of_the_repository_role(hostvars: dict[str, t.Any]) -> None:
     transports = call("kept_transports", hostvars, "backup1")
     assert transports == ["tls"]
     assert [cluster["stanza"] for cluster in call("kept_clusters", hostvars, "backup1")] == ["main"]
+    variables["pgbackrest_address"] = "backup1"
     assert call("input_problems", variables, hostvars, "backup1", {}, transports) == []
     assert "tls-server-cert-file" in call("host_configuration", variables, transports)["global"]
 
