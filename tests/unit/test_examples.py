@@ -81,7 +81,8 @@ def as_plays(examples: str) -> list[dict[str, t.Any]]:
 def test_ansible_accepts_all_plays(documentation: dict[str, t.Any], tmp_path: Path) -> None:
     """All at once, because each start of Ansible takes a second."""
     playbooks = [as_plays(found["examples"]) for found in documentation.values()]
-    playbooks += [content for content in (yaml.safe_load(param.values[0]) for param in BLOCKS) if isinstance(content, list)]
+    contents = [yaml.safe_load(param.values[0]) for param in BLOCKS]
+    playbooks += [content for content in contents if isinstance(content, list)]
     assert len(playbooks) > len(MODULES)
     for number, plays in enumerate(playbooks):
         (tmp_path / f"{number}.yml").write_text(yaml.safe_dump(plays), encoding="utf-8")

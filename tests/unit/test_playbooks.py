@@ -68,3 +68,11 @@ def test_status_can_fail_and_writes_nothing_in_check_mode(play: t.Callable[..., 
     assert '"              db2  NOT REACHED",' in result.stdout
     assert '"  hosts       db1  not asked: outside this play",' in result.stdout
     assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["site", "status", "backup"])
+def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / "hosts.yml").write_text("databases: {hosts: {db1: }}", encoding="utf-8")
+    result = play(name)
+    assert result.returncode != 0
+    assert "The inventory has no host in the group database, so " in result.stdout
