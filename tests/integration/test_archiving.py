@@ -91,11 +91,11 @@ def applied(run: t.Any, cluster: t.Any, **more: t.Any) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", result)
 
 
-def refused(run: t.Any, cluster: t.Any, **more: t.Any) -> str:
+def refused(run: t.Any, cluster: t.Any, modes: t.Sequence[bool] = (True, False), **more: t.Any) -> str:
     """The message of a run that fails, in check mode alike, and leaves everything as it was."""
     before = fingerprint(cluster)
     message = ""
-    for check in (True, False):
+    for check in modes:
         result = run("archiving", options(cluster, **more), check=check)
         assert result["failed"], result
         assert not message or message == result["msg"]
@@ -404,8 +404,13 @@ def test_program_is_missing_or_too_old(run: t.Any, server: t.Any) -> None:
 
 
 def test_configuration_does_not_fit(run: t.Any, server: t.Any) -> None:
-    assert "The stanza other is not in pgBackRest's configuration" in refused(run, server, stanza="other")
-    assert "There is no configuration file" in refused(run, server, config="/nonexistent.conf")
+    for missing, sentence in (
+        ({"stanza": "other"}, "The stanza other is not in pgBackRest's configuration"),
+        ({"config": "/nonexistent.conf"}, "There is no configuration file"),
+    ):
+        # In check mode an earlier task may only have pretended to write it.
+        assert not run("archiving", options(server, **missing), check=True)["failed"]
+        assert sentence in refused(run, server, modes=(False,), **missing)
     text = server.config.read_text()
     server.config.write_text(text.replace(f"pg1-path={server.pgdata}", "pg1-path=/elsewhere"))
     assert "but pgBackRest's configuration says /elsewhere" in refused(run, server)
