@@ -33,6 +33,29 @@ users_engine() {
     echo "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}"
 }
 
+runs() { # the process of our own engine
+    [ "$(cat "/proc/$1/comm" 2>/dev/null)" = dockerd ]
+}
+
+own_process() {
+    as_root cat "$own/pid" 2>/dev/null || true
+}
+
+# Docker leaves some behind.
+unmount() {
+    local place
+    awk -v below="$own/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | while read -r place; do
+        as_root umount "$place"
+    done
+}
+
+# An engine that was killed leaves process numbers behind. A new one does not start when others have them by now.
+forget_killed_engine() {
+    ! runs "$(own_process)" || return 0
+    unmount
+    as_root rm -rf "$own/pid" "$own/run"
+}
+
 launch() {
     local log=$own/log
     local dockerd=(
@@ -42,6 +65,7 @@ launch() {
     "$here/own_directory.sh"
     as_root mkdir -p "$own"
     as_root chmod 0711 "$own"
+    forget_killed_engine
     if has_systemd; then
         as_root systemd-run --quiet --collect --unit "$unit" --property Delegate=yes --property KillMode=mixed \
             --property "StandardOutput=append:$log" --property "StandardError=append:$log" "${dockerd[@]}"
@@ -86,22 +110,14 @@ remove_ours_from() { # DOCKER_HOST
 
 end_process() {
     local pid attempt
-    pid=$(as_root cat "$own/pid" 2>/dev/null) || return 0
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
+    pid=$(own_process)
+    runs "$pid" || return 0
     as_root sh -c "kill $pid" # sudo finds no program of that name everywhere
     for ((attempt = 0; attempt < 120; attempt++)); do
         [ -d "/proc/$pid" ] || return 0
         sleep 0.5
     done
     fail "The Docker engine of $own (process $pid) does not end."
-}
-
-# Docker leaves some behind.
-unmount() {
-    local place
-    awk -v below="$own/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | while read -r place; do
-        as_root umount "$place"
-    done
 }
 
 stop() {
