@@ -317,9 +317,10 @@ from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest,
 from ..module_utils._cluster import ClusterError
 from ..module_utils._handover import hand_over_long_work
 from ..module_utils._plan import Plan, mask_settings, secrets_in
+from ..module_utils._plan_facts import read_plan, read_request
 from ..module_utils._problem import PlanError
 from ..module_utils._progress import Progress
-from ..module_utils._restore import execute, lock, read_plan, read_request
+from ..module_utils._restore import execute, lock
 from ..module_utils._target import ACTIONS, TYPES
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
