@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ._problem import Problem
 from ._repository import OK, Archive, Backup, Repository, Stanza, iso_time, newest_backup
 from ._target import RecoveryTarget
-from ._wal import parse_lsn
+from ._wal import parse_lsn, timeline_of
 
 LATEST = "latest"
 _UNORDERED = ("immediate", "name", "xid")  # nothing tells from outside which backups lie before these
@@ -71,15 +71,6 @@ def serves(backup: Backup, target: RecoveryTarget) -> bool:
     if target.type == "lsn" and target.value:
         return backup.lsn_stop is not None and parse_lsn(backup.lsn_stop) <= parse_lsn(target.value)
     return True
-
-
-def timeline_of(segment: str | None) -> int | None:
-    """Timeline in the name of a WAL segment.
-
-    >>> timeline_of("0000000A0000000000000003")
-    10
-    """
-    return int(segment[:8], 16) if segment else None
 
 
 def _choose_in(stanza: Stanza, key: int, target: RecoveryTarget, label: str | None) -> Choice:

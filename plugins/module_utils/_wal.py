@@ -55,6 +55,15 @@ def parse_segment(name: str, size: int = DEFAULT_SEGMENT_SIZE) -> Segment:
     return Segment(int(name[:8], 16), log * per_log + rest)
 
 
+def timeline_of(segment: str | None) -> int | None:
+    """Timeline in the name of a WAL segment.
+
+    >>> timeline_of("0000000A0000000000000003")
+    10
+    """
+    return int(segment[:8], 16) if segment else None
+
+
 def parse_lsn(text: str) -> int:
     """Byte position of an LSN such as ``0/3000028``. ValueError when it is none.
 
