@@ -17,6 +17,7 @@ import re
 import shlex
 import typing as t
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ._cluster import (
     ClusterError,
@@ -106,13 +107,14 @@ def describe(place: Place) -> dict[str, t.Any]:
     settings: dict[str, str] = {}
     control: ControlData | None = None
     server: Postmaster | None = None
-    data_directory, pg_version, problem = place.directory, place.pg_version, None
+    data_directory, pg_version, recovery, problem = place.directory, place.pg_version, None, None
     try:
         settings = conf_settings(os.path.join(place.directory, "postgresql.conf"))
         data_directory = os.path.normpath(settings.get("data_directory") or place.directory)
         _require_content(data_directory)
         settings.update(auto_conf_settings(data_directory))
         pg_version = pg_major(data_directory) or pg_version
+        recovery = _recovery(data_directory, pg_version)
         server = postmaster(data_directory)
         control = read_control_data(data_directory)
     except ClusterError as error:
@@ -127,6 +129,7 @@ def describe(place: Place) -> dict[str, t.Any]:
         **_owner(data_directory, place.directory),
         "running": running is not None,
         "role": _role(data_directory, control, running is not None) if control else "unknown",
+        "recovery": recovery,
         "system_identifier": str(control.system_identifier) if control else None,
         "problem": problem,
     }
@@ -188,12 +191,27 @@ def _address(settings: t.Mapping[str, str], running: Postmaster | None) -> dict[
 
 
 def _owner(data_directory: str, directory: str) -> dict[str, str | None]:
-    """Owner and group of the data directory, or of the configuration when that is gone."""
-    for path in (data_directory, directory):
-        if os.path.exists(path):
-            status = os.stat(path)
-            return {"owner": user_name(status.st_uid), "group": _group_name(status.st_gid)}
-    return {"owner": None, "group": None}
+    """Owner and group of the data directory, or of what is around it when that is gone.
+
+    A directory of root's without a cluster is no more than the mount point of a new disk.
+    """
+    parents = [str(parent) for parent in PurePath(data_directory).parents]
+    own = [_ids(path) for path in (data_directory, directory) if os.path.exists(path)]
+    around = [_ids(path) for path in parents if os.path.exists(path)]
+    ids = own[0] if own else None
+    if ids is None or (ids[0] == 0 and _holds_no_cluster(data_directory)):
+        ids = next((ids for ids in (*own, *around) if ids[0] != 0), ids)
+    return {"owner": user_name(ids[0]) if ids else None, "group": _group_name(ids[1]) if ids else None}
+
+
+def _holds_no_cluster(path: str) -> bool:
+    readable = not os.path.exists(path) or os.access(path, os.R_OK | os.X_OK)
+    return readable and not os.path.exists(os.path.join(path, "PG_VERSION"))
+
+
+def _ids(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_uid, status.st_gid
 
 
 def _group_name(gid: int) -> str:
@@ -201,6 +219,18 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def _recovery(data_directory: str, pg_version: str | None) -> str | None:
+    """What the next start begins, or the present one began: ``standby``, ``target`` for a restored cluster, or None."""
+    if int((pg_version or "12").split(".")[0]) < 12:
+        text = read_text(os.path.join(data_directory, "recovery.conf"))
+        mode = parse_settings(text or "").get("standby_mode", "off")
+        return None if text is None else "standby" if mode in ("on", "true", "yes", "1") else "target"
+    for name, meaning in (("standby.signal", "standby"), ("recovery.signal", "target")):
+        if os.path.exists(os.path.join(data_directory, name)):
+            return meaning
+    return None
 
 
 def _role(data_directory: str, control: ControlData, running: bool) -> str:

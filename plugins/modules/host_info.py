@@ -119,6 +119,7 @@ clusters:
       group: postgres
       running: true
       role: primary
+      recovery: null
       system_identifier: "7711103432488110519"
       problem: null
   contains:
@@ -149,7 +150,9 @@ clusters:
       type: str
       returned: success
     owner:
-      description: Owner of the data directory, or of the configuration when that is gone.
+      description:
+        - Owner of the data directory. When that is gone, or belongs to root as the mount point of a new disk does, the
+          owner of the configuration or of the directories around.
       type: str
       returned: success
     group:
@@ -165,6 +168,13 @@ clusters:
         - V(standby) while it is in archive recovery, or when its next start begins one. V(primary) otherwise.
         - V(unknown) when C(pg_control) cannot be read, and for a stopped cluster that was a standby and has lost the
           file that says so.
+      type: str
+      returned: success
+    recovery:
+      description:
+        - V(standby) when the directory has C(standby.signal), V(target) when it has only C(recovery.signal), as a
+          restored cluster has until its recovery ends. V(null) with neither.
+        - Before PostgreSQL 12 the same as C(recovery.conf) says.
       type: str
       returned: success
     system_identifier:

@@ -36,6 +36,7 @@ _KNOWN = (
     "pg_version",
     "system_identifier",
     "role",
+    "recovery",
     "running",
 )
 

@@ -46,6 +46,7 @@ def test_cluster_as_it_runs_stops_and_follows(run: Run, cluster: t.Any, tree_has
         "group": cluster.pgdata.group(),
         "running": True,
         "role": "primary",
+        "recovery": None,
         "system_identifier": identifier,
         "problem": None,
     }
@@ -60,7 +61,7 @@ def test_cluster_as_it_runs_stops_and_follows(run: Run, cluster: t.Any, tree_has
         shutil.chown(signal, USER)
     assert look(run, cluster)["role"] == "standby"
     cluster.start()
-    assert look(run, cluster) == {**expected, "role": "standby"}
+    assert look(run, cluster) == {**expected, "role": "standby", "recovery": "standby"}
     cluster.stop()
     signal.unlink()
     assert look(run, cluster)["role"] == "unknown"

@@ -73,6 +73,7 @@ def test_debian(debian: Path, tmp_path: Path) -> None:
             **mine,
             "running": False,
             "role": "primary",
+            "recovery": None,
             "system_identifier": str(IDENTIFIER),
             "problem": None,
         }
@@ -138,6 +139,46 @@ def test_role(tmp_path: Path, major: str, state: str, signal: str | None, runnin
     if running:
         started(pgdata)
     assert _clusters.clusters([str(pgdata)])[0]["role"] == role
+
+
+@pytest.mark.parametrize(
+    ("major", "name", "text", "recovery"),
+    [
+        ("15", None, "", None),
+        ("15", "recovery.signal", "", "target"),
+        ("15", "standby.signal", "", "standby"),
+        ("15", "recovery.conf", "standby_mode = on", None),
+        ("11", "recovery.conf", "standby_mode = 'on'", "standby"),
+        ("11", "recovery.conf", "recovery_target_name = 'x'", "target"),
+        ("11", "recovery.signal", "", None),
+    ],
+)
+def test_what_a_recovery_is_for(tmp_path: Path, major: str, name: str | None, text: str, recovery: str | None) -> None:
+    pgdata = data_directory(tmp_path / "pg", major, "shut down in recovery")
+    if name:
+        (pgdata / name).write_text(text)
+    assert _clusters.clusters([str(pgdata)])[0]["recovery"] == recovery
+
+
+def test_half_a_restore_is_for_recovery_although_its_control_file_is_missing(tmp_path: Path) -> None:
+    pgdata = data_directory(tmp_path / "pg")
+    (pgdata / "global/pg_control").unlink()
+    (pgdata / "recovery.signal").touch()
+    found = _clusters.clusters([str(pgdata)])[0]
+    assert (found["role"], found["recovery"]) == ("unknown", "target")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_mount_point_of_root_has_the_owner_of_the_configuration(
+    debian: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    pgdata = tmp_path / "pg"
+    directory = configured(debian, "15/main", f"data_directory = '{pgdata}'\n")
+    if there:
+        pgdata.mkdir()
+
+    monkeypatch.setattr(_clusters, "_ids", lambda path: (4711, 4711) if path == str(directory) else (0, 0))
+    assert _clusters.clusters()[0]["owner"] == "4711"
 
 
 def unit(tmp_path: Path, name: str, text: str, top: str = "lib") -> None:
@@ -244,4 +285,5 @@ def test_group_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
     monkeypatch.setattr(_clusters.grp, "getgrgid", unknown)
     assert _clusters.clusters([str(tmp_path)])[0]["group"] == str(os.getgid())
-    assert _clusters.clusters([str(tmp_path / "absent")])[0]["group"] is None
+    monkeypatch.setattr(_clusters, "_ids", lambda path: (0, 0))
+    assert _clusters.clusters(["/nonexistent/absent"])[0]["group"] is None
