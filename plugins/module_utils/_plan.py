@@ -31,6 +31,7 @@ from ._plan_request import Destination, Facts, Request, absolute, destinations, 
 from ._plan_text import human_size, mask_settings, secrets_in, text
 from ._problem import PlanError
 from ._repository import Backup, Database
+from ._rescue import Rescue
 
 __all__ = [  # what others need of the plan comes from here
     "Destination",
@@ -66,6 +67,7 @@ class Plan:
     space: dict[str, int]
     warnings: list[str]
     done: bool = False
+    rescue: Rescue | None = None
 
     @property
     def pg_major(self) -> int:
@@ -154,6 +156,7 @@ def make_plan(request: Request, choice: Choice, database: Database | None, facts
         overwrites=_overwrites(facts),
         space=space,
         warnings=[*choice.warnings, *warnings_of(request, facts), *link_warnings(request, targets)],
+        rescue=facts.rescue,
     )
     if holds(plan, facts.directory):
         problems = [problem for problem in problems if problem.code not in _MOOT_WHEN_DONE]

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from ._directory import Directory, Place
 from ._repository import Backup
+from ._rescue import Rescue
 from ._target import RecoveryTarget
 
+_STAMP = re.compile(r"\.\d{8}T\d{6}Z$")
 _OPTION_NAME = re.compile(r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
 
 
@@ -39,6 +41,7 @@ class Request:
     archive_mode: str = "preserve"
     plan_only: bool = False  # check mode: a plan is made before the cluster is stopped
     swap: bool = False
+    stamp: str | None = None  # of a swap: in the names of its new directories, the same after an interruption
     workspace: str | None = None
     plan_id: str | None = None  # identity of the plan that was approved
     repeat: bool = False
@@ -73,6 +76,7 @@ class Facts:
     locked: bool = False
     stop_file: str | None = None
     stop_blocks_archive_get: bool = False
+    rescue: Rescue | None = None
 
 
 def destinations(request: Request, backup: Backup) -> list[Destination]:
@@ -83,13 +87,22 @@ def destinations(request: Request, backup: Backup) -> list[Destination]:
         name, oid = tablespace["name"], tablespace["oid"]
         mapped = request.tablespace_map.get(name) or request.tablespace_map.get(str(oid))
         everywhere = os.path.join(request.tablespace_map_all, name) if request.tablespace_map_all else None
-        path = mapped or everywhere or tablespace["destination"]
+        path = mapped or everywhere or _own(request, tablespace["destination"])
         result.append(Destination("tablespace", name, oid, tablespace["destination"], path))
     links = {link["name"]: link["destination"] for link in details.get("links", [])}
     for name in sorted({**links, **request.link_map}):
-        path = request.link_map.get(name) or (links[name] if request.link_all else None)
+        path = request.link_map.get(name) or (_own(request, links[name], name) if request.link_all else None)
         result.append(Destination("link", name, None, links.get(name), path))
     return result
+
+
+def stamped(path: str, stamp: str) -> str:
+    """A new directory beside one that may have such a name already.
+
+    >>> stamped("/mnt/fast.20261122T050000Z", "20261123T060000Z")
+    '/mnt/fast.20261123T060000Z'
+    """
+    return f"{_STAMP.sub('', path)}.{stamp}"
 
 
 def same_path(one: str, other: str) -> bool:
@@ -99,6 +112,13 @@ def same_path(one: str, other: str) -> bool:
     True
     """
     return os.path.normpath(one) == os.path.normpath(other)
+
+
+def _own(request: Request, path: str, name: str = "") -> str:
+    """Where something comes to that nobody mapped: a swap leaves the present place to the directory that it keeps."""
+    if not request.swap or not request.stamp:
+        return path
+    return stamped(os.path.normpath(os.path.join(request.pgdata, os.path.dirname(name), path)), request.stamp)
 
 
 def absolute(pgdata: str, destination: Destination) -> str | None:

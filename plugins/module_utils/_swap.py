@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 import typing as t
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,6 @@ from ._durable import read_json, remove, sync_directory, write_json
 
 NAME = "swap.json"
 _SELINUX = "security.selinux"
-_STAMP = re.compile(r"\.\d{8}T\d{6}Z$")
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,6 @@ def new_stamp(pgdata: str) -> str:
         if not any(os.path.lexists(name(pgdata, stamp)) for name in (kept_path, failed_path)):
             return stamp
         moment += 1
-
-
-def stamped(path: str, stamp: str) -> str:
-    """A new directory beside one that may have such a name already.
-
-    >>> stamped("/mnt/fast.20261122T050000Z", "20261123T060000Z")
-    '/mnt/fast.20261123T060000Z'
-    """
-    return f"{_STAMP.sub('', path)}.{stamp}"
 
 
 def kept_path(pgdata: str, stamp: str) -> str:
