@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every type of target, in place and beside, on three pairs of versions. Each test goes on where the last one ended."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import playbook
+import pytest
+import service
+from live import On, as_postgres, backups, query, stanza_info
+
+T = t.TypeVar("T")
+
+VERSIONS = {"pg15": "15 / 2.45", "pg17": "17 / 2.55.1", "pg18": "18 / 2.60.0"}
+MODES = ("delta", "swap")
+TYPES = ("latest", "time", "lsn", "xid", "name", "immediate")
+CASES = [(kind, mode) for kind in TYPES for mode in MODES]
+# These also show the plan in check mode first, and a second run that has nothing to do.
+IN_FULL = {("time", "swap"), ("xid", "delta")}
+# This one returns to a commit that the restore before it has cut off.
+BACK = ("lsn", "swap")
+
+# Transactions in their order, with numbers of rows that tell by the sum which of them are there.
+STEPS = {"a": 1000, "b": 100, "c": 10, "d": 1}
+ROWS = (
+    "SELECT count(*), (SELECT story || ', ' || step FROM ledger ORDER BY id DESC LIMIT 1),"
+    " md5(string_agg(l::text, ',' ORDER BY id)), (SELECT count(*) FROM customer) FROM ledger AS l"
+)
+MOMENT = (
+    "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00',"
+    " pg_current_wal_insert_lsn()"
+)
+TREE = Path(__file__).parents[2] / "shared" / "tree.py"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What went on before a restore: the rows after each commit, and what names the moments after b and c."""
+
+    timeline: int
+    rows: dict[str, str]
+    b: dict[str, str]
+    c: dict[str, str]
+
+
+@dataclass
+class Cluster:
+    """A cluster, whose host and stanza have the same name: what went on in it, and what its last backup holds."""
+
+    name: str
+    host: t.Any
+    stories: list[Story] = field(default_factory=list)
+    in_backup: str = ""
+
+    def restored_to(self, kind: str, mode: str) -> tuple[dict[str, str], str]:
+        """Variables of the play that name the target, and the rows that are then there."""
+        story = self.stories[-1]
+        if (kind, mode) == BACK:
+            story = self.stories[-2]
+            return {"restore_target_lsn": story.c["lsn"], "restore_target_timeline": str(story.timeline)}, story.rows[
+                "c"
+            ]
+        if kind == "latest":
+            return {}, story.rows["d"]
+        if kind == "immediate":
+            newest = backups(stanza_info(self.host, self.name))[-1]
+            return {"restore_target_immediate": "true", "restore_set": newest}, self.in_backup
+        return {f"restore_target_{kind}": story.b[kind]}, story.rows["b"]
+
+
+def each(clusters: list[Cluster], work: t.Callable[[Cluster], T]) -> dict[str, T]:
+    """Do something with all clusters at once."""
+    with ThreadPoolExecutor(len(clusters)) as pool:
+        return dict(zip([cluster.name for cluster in clusters], pool.map(work, clusters), strict=True))
+
+
+def commit(story: str, step: str) -> str:
+    """SQL of a transaction that writes rows and returns its number."""
+    return (
+        f"BEGIN; INSERT INTO ledger SELECT last + n, '{story}', '{step}'"
+        f" FROM (SELECT coalesce(max(id), 0) AS last FROM ledger) AS l, generate_series(1, {STEPS[step]}) AS n;"
+        " SELECT pg_current_xact_id(); COMMIT"
+    )
+
+
+def go_on(cluster: Cluster, story: str) -> None:
+    """Four commits. Between b and c lies everything that a target can name."""
+    commands = [commit(story, "a"), commit(story, "b"), ROWS, MOMENT, f"SELECT pg_create_restore_point('{story}')"]
+    commands += [commit(story, "c"), ROWS, MOMENT, commit(story, "d"), ROWS]
+    said = as_postgres(cluster.host, "psql -XAtq -v ON_ERROR_STOP=1" + " -c %s" * len(commands), *commands)
+    _a, xid_b, b, moment_b, _point, xid_c, c, moment_c, _d, d = said.splitlines()
+    names = [
+        {"xid": xid, **dict(zip(("time", "lsn"), moment.split("|"), strict=True))}
+        for xid, moment in ((xid_b, moment_b), (xid_c, moment_c))
+    ]
+    names[0]["name"] = story
+    assert len({cluster.in_backup, b, c, d}) == 4
+    cluster.stories.append(Story(service.timeline(cluster.host), {"b": b, "c": c, "d": d}, *names))
+
+
+def kept(cluster: Cluster) -> list[str]:
+    """Old data directories that a swap left."""
+    listed = cluster.host.check_output("ls -d /var/lib/postgresql/*/main.before-* || true")
+    return [str(path) for path in listed.splitlines()]
+
+
+def servers(clusters: list[Cluster]) -> dict[str, str]:
+    """What changes with every start of PostgreSQL."""
+    return each(clusters, lambda cluster: query(cluster.host, "SELECT pg_postmaster_start_time()"))
+
+
+def tree(clusters: list[Cluster], action: str) -> dict[str, str]:
+    code = TREE.read_text(encoding="utf-8")
+    return each(clusters, lambda cluster: str(cluster.host.check_output("python3 -c %s %s", code, action)))
+
+
+def plans(clusters: list[Cluster]) -> dict[str, str]:
+    """Identity of the plan that the last play made for each cluster."""
+    found = {}
+    for cluster in clusters:
+        with open(playbook.ephemeral(f"{cluster.name}.json"), encoding="utf-8") as file:
+            found[cluster.name] = json.load(file)["plan"]["id"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def clusters(on: On) -> list[Cluster]:
+    found = [Cluster(name, on(name)) for name in VERSIONS]
+    each(found, lambda cluster: query(cluster.host, "CREATE TABLE IF NOT EXISTS ledger (id bigint, story text, step text)"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def table() -> list[str]:
+    """Lines of the table that the release note shows."""
+    return [
+        "| Target | Mode | PostgreSQL / pgBackRest | Rows expected | Rows found | Newest row |",
+        "|---|---|---|---|---|---|",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "mode"), CASES)
+def test_restore(clusters: list[Cluster], table: list[str], kind: str, mode: str) -> None:
+    each(clusters, lambda cluster: go_on(cluster, f"{kind}-{mode}"))
+    wanted = each(clusters, lambda cluster: cluster.restored_to(kind, mode))
+    before = each(clusters, lambda cluster: service.before_restore(cluster.host, cluster.name))
+    of_hosts = {
+        name: {
+            **targets,
+            "restore_mode": mode,
+            "restore_confirm": name,
+            "restore_file": playbook.ephemeral(f"{name}.json"),
+        }
+        for name, (targets, _rows) in wanted.items()
+    }
+
+    if (kind, mode) == BACK:
+        ask_for_the_timeline(clusters, of_hosts)
+    if (kind, mode) in IN_FULL:
+        for name, plan in plan_only(clusters, of_hosts).items():
+            of_hosts[name]["restore_plan"] = plan
+    playbook.succeed("restore", of_hosts=of_hosts)
+
+    rows = each(clusters, lambda cluster: query(cluster.host, ROWS))
+    assert rows == {name: expected for name, (_targets, expected) in wanted.items()}
+    if (kind, mode) in IN_FULL:
+        assert plans(clusters) == {name: given["restore_plan"] for name, given in of_hosts.items()}
+        run_again(clusters, of_hosts)
+    each(clusters, lambda cluster: service.check_in_service(cluster.host, cluster.name, before[cluster.name]))
+    playbook.succeed("status", variables={"status_fail": "true"})
+    for cluster in clusters:
+        cluster.in_backup = rows[cluster.name]
+        assert len(kept(cluster)) == (mode == "swap")
+        cluster.host.check_output("rm -rf /var/lib/postgresql/*/main.before-*")
+        expected, (number, newest, *_rest) = wanted[cluster.name][1].split("|")[0], rows[cluster.name].split("|")
+        table.append(f"| {kind} | {mode} | {VERSIONS[cluster.name]} | {expected} | {number} | {newest} |")
+
+
+def ask_for_the_timeline(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> None:
+    """A target that lies on two timelines is not guessed, and nothing is stopped for it."""
+    without = {name: {**given, "restore_target_timeline": ""} for name, given in of_hosts.items()}
+    before = servers(clusters)
+    outcome = playbook.run("restore", of_hosts=without)
+    assert outcome.rc != 0
+    assert {counts["failed"] for host, counts in outcome.recap.items() if host in VERSIONS} == {1}, outcome.output
+    assert "restore_target_timeline" in outcome.output
+    assert servers(clusters) == before
+
+
+def plan_only(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Check mode returns the plan, needs no confirmation for that, and touches nothing."""
+    unconfirmed = {name: {**given, "restore_confirm": ""} for name, given in of_hosts.items()}
+    before = servers(clusters)
+    tree(clusters, "remember")
+    outcome = playbook.succeed("restore", "--check", of_hosts=unconfirmed)
+    assert set(outcome.changed().values()) == {0}
+    assert set(tree(clusters, "compare").values()) == {""}
+    assert servers(clusters) == before
+    return plans(clusters)
+
+
+def run_again(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> None:
+    """The same restore once more has nothing to do, and leaves what the cluster did since alone."""
+    each(clusters, lambda cluster: query(cluster.host, "INSERT INTO customer VALUES (0, 'since')"))
+    before = servers(clusters)
+    outcome = playbook.succeed("restore", of_hosts=of_hosts)
+    assert set(outcome.changed().values()) == {0}, outcome.output
+    assert servers(clusters) == before
+    since = "DELETE FROM customer WHERE name = 'since' RETURNING id"
+    assert set(each(clusters, lambda cluster: query(cluster.host, since)).values()) == {"0"}
+
+
+def test_table(table: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a proof of its own: it shows what the others have proven."""
+    assert len(table) == 2 + len(CASES) * len(VERSIONS)
+    text = "\n".join(table) + "\n"
+    with open(playbook.ephemeral("targets.md"), "w", encoding="utf-8") as file:
+        file.write(text)
+    with capsys.disabled():
+        print(f"\n{text}")
