@@ -2,62 +2,78 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which backup serves a recovery target. Pure. Private to the collection.
+"""Which backups serve a recovery target. Pure. Private to the collection.
 
 pgBackRest itself picks a backup only for time and LSN targets and takes the newest one for all others, whether or not
-the target lies after it (pgbackrest#1582). Here the choice is made before, and given to it by name.
+the target lies after it (pgbackrest#1582). Here the choice is made before, and given to it by name. Whether recovery
+from that backup reaches the target is proven in _proof.
 """
 
 from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._problem import Problem
-from ._repository import OK, Archive, Backup, Repository, Stanza, iso_time, newest_backup
+from ._repository import OK, Backup, Repository, Stanza, iso_time
 from ._target import RecoveryTarget
-from ._wal import parse_lsn, timeline_of
+from ._wal import parse_lsn
 
 LATEST = "latest"
 _UNORDERED = ("immediate", "name", "xid")  # nothing tells from outside which backups lie before these
-_TIMELINE_MATTERS = ("lsn", "name", "time", "xid")
 _SHOWN_LABELS = 5
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The backup that serves, or the problems that leave none."""
+    """The backup of one repository that serves, or the problems that leave none.
+
+    ``older`` has those that serve as well, newest first. ``repo`` is None when the problems are of no repository.
+    """
 
     backup: Backup | None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    older: list[Backup] = field(default_factory=list)
+    repo: int | None = None
+
+
+def candidates(
+    stanza: Stanza | None, target: RecoveryTarget, label: str | None, repo: int | None, now: float
+) -> list[Choice]:
+    """The choice in each repository: set ``label``, or the newest backup that serves.
+
+    Unusable repositories come first, the others follow in the order of their keys.
+    ``label`` may be ``latest``; ``repo`` limits the choice; ``now`` is epoch seconds. Never empty.
+    """
+    if stanza is None or not stanza.repositories:
+        return [Choice(None, [_no_stanza(stanza)])]
+    considered = [repository for repository in stanza.repositories if repo in (None, repository.key)]
+    if not considered:
+        keys = ", ".join(str(repository.key) for repository in stanza.repositories)
+        hint = f"The configuration has: {keys}."
+        return [Choice(None, [Problem("repository_unknown", f"There is no repository {repo}.", hint)])]
+    usable = [repository.key for repository in considered if repository.status_code == OK]
+    unusable = [repository for repository in considered if repository.status_code != OK]
+    general = _general_problems(stanza, target, label, usable, now)
+    if general:
+        return [Choice(None, [*general, *(_unusable(repository) for repository in unusable)])]
+    return [
+        *(Choice(None, [_unusable(repository)], repo=repository.key) for repository in unusable),
+        *(_choose_in(stanza, key, target, label) for key in sorted(usable)),
+    ]
 
 
 def choose_backup(
     stanza: Stanza | None, target: RecoveryTarget, label: str | None, repo: int | None, now: float
 ) -> Choice:
-    """The backup for ``target``: set ``label``, or the newest that serves in the first repository that has one.
-
-    ``label`` may be ``latest``; ``repo`` limits the choice; ``now`` is epoch seconds.
-    """
-    if stanza is None or not stanza.repositories:
-        return Choice(None, [_no_stanza(stanza)])
-    considered = [repository for repository in stanza.repositories if repo in (None, repository.key)]
-    if not considered:
-        keys = ", ".join(str(repository.key) for repository in stanza.repositories)
-        hint = f"The configuration has: {keys}."
-        return Choice(None, [Problem("repository_unknown", f"There is no repository {repo}.", hint)])
-    problems = [_unusable(repository) for repository in considered if repository.status_code != OK]
-    usable = [repository.key for repository in considered if repository.status_code == OK]
-    general = _general_problems(stanza, target, label, usable, now)
-    if general:
-        return Choice(None, [*general, *problems])
-    for key in usable:
-        choice = _choose_in(stanza, key, target, label)
+    """The first of the ``candidates`` that has a backup; what spoke against the others becomes warnings."""
+    problems: list[Problem] = []
+    for choice in candidates(stanza, target, label, repo, now):
         if choice.backup:
-            return Choice(choice.backup, [], [problem.text() for problem in problems] + choice.warnings)
-        problems.extend(choice.problems)
+            return replace(choice, warnings=[problem.text() for problem in problems] + choice.warnings)
+        problems += choice.problems
     return Choice(None, problems)
 
 
@@ -79,40 +95,35 @@ def _choose_in(stanza: Stanza, key: int, target: RecoveryTarget, label: str | No
     of_repository = [backup for backup in stanza.backups if backup.repo_key == key]
     if label is not None and label != LATEST:
         return _named(stanza, key, of_repository, target, label)
-    candidates = [b for b in stanza.usable_backups(key) if database and b.database_id == database.id]
-    if not candidates:
-        return Choice(None, [_no_candidate(key, of_repository)])
-    if target.timeline and target.timeline.isdigit():
-        wanted = int(target.timeline)
-        candidates = [b for b in candidates if (timeline_of(b.wal_start) or 0) <= wanted]
-        if not candidates:
-            sentence = f"Repository {key} has no backup from before timeline {wanted} ended or from it."
-            return Choice(None, [Problem("timeline", sentence, "Check target_timeline.")])
-    newest = newest_backup(backup for backup in candidates if serves(backup, target))
-    if newest is None:
-        return Choice(None, [_too_early(key, candidates, target)])
-    problems = _archive_problems(stanza, newest, target)
-    return Choice(None if problems else newest, problems)
+    usable = [b for b in stanza.usable_backups(key) if database and b.database_id == database.id]
+    if not usable:
+        return Choice(None, [_no_candidate(key, of_repository)], repo=key)
+    serving = sorted(
+        (backup for backup in usable if serves(backup, target)), key=lambda b: (b.stop, b.label), reverse=True
+    )
+    if not serving:
+        return Choice(None, [_too_early(key, usable, target)], repo=key)
+    # Somebody who asks for the newest backup wants no other.
+    return Choice(serving[0], older=[] if label == LATEST else serving[1:], repo=key)
 
 
 def _named(stanza: Stanza, key: int, backups: list[Backup], target: RecoveryTarget, label: str) -> Choice:
     backup = next((backup for backup in backups if backup.label == label), None)
     if backup is None:
         sentence = f"Repository {key} has no backup set {label}."
-        return Choice(None, [Problem("set_unknown", sentence, f"It has: {_labels(backups)}.")])
+        return Choice(None, [Problem("set_unknown", sentence, f"It has: {_labels(backups)}.")], repo=key)
     if not serves(backup, target):
         sentence = f"Backup set {label} ended at {_end(backup, target)}, not before the target {target.value}."
         earlier = [other for other in backups if serves(other, target)]
         hint = f"Choose an earlier set: {_labels(earlier)}." if earlier else "No set here ended before it."
-        return Choice(None, [Problem("set_after_target", sentence, hint)])
+        return Choice(None, [Problem("set_after_target", sentence, hint)], repo=key)
     warnings = []
     database = stanza.current_database(key)
     if database and database.id != backup.database_id:
         warnings.append(f"Backup set {label} is of an older cluster of this stanza, not of the current one.")
     if backup.error:
         warnings.append(f"Backup set {label} has page checksum errors: some tables in it are damaged.")
-    problems = _archive_problems(stanza, backup, target)
-    return Choice(None if problems else backup, problems, warnings)
+    return Choice(backup, [], warnings, repo=key)
 
 
 def _general_problems(
@@ -139,46 +150,6 @@ def _general_problems(
             )
         )
     return problems
-
-
-def _archive_problems(stanza: Stanza, backup: Backup, target: RecoveryTarget) -> list[Problem]:
-    """What the range of the archived WAL already tells. It is not a proof that every segment is there."""
-    if target.type in ("none", "preserve") or not backup.wal_start or not backup.wal_stop:
-        return []
-    archive = _archive_of(stanza, backup)
-    if not archive or not archive.wal_min or not archive.wal_max or not _covers(archive, backup):
-        sentence = (
-            f"Backup set {backup.label} needs WAL {backup.wal_start} to {backup.wal_stop}, but repository "
-            f"{backup.repo_key} has {archive.wal_min if archive else None} to {archive.wal_max if archive else None}."
-        )
-        return [Problem("wal_missing", sentence, "Choose another set or repository.")]
-    newest, own = timeline_of(archive.wal_max), timeline_of(backup.wal_start)
-    if target.type in _TIMELINE_MATTERS and target.timeline is None and newest != own:
-        sentence = (
-            f"The archive goes on to timeline {newest}, backup set {backup.label} is from timeline {own}: the target "
-            "can lie on either."
-        )
-        hint = (
-            f"Say target_timeline: current for the history on timeline {own}, as it was before the recovery or "
-            f"failover that began timeline {newest}, or latest for the history that leads to timeline {newest}."
-        )
-        return [Problem("timeline", sentence, hint)]
-    return []
-
-
-def _covers(archive: Archive, backup: Backup) -> bool:
-    return bool(
-        archive.wal_min
-        and archive.wal_max
-        and archive.wal_min <= (backup.wal_start or "")
-        and (backup.wal_stop or "") <= archive.wal_max
-    )
-
-
-def _archive_of(stanza: Stanza, backup: Backup) -> Archive | None:
-    return next(
-        (a for a in stanza.archives if a.repo_key == backup.repo_key and a.database_id == backup.database_id), None
-    )
 
 
 def _no_stanza(stanza: Stanza | None) -> Problem:
