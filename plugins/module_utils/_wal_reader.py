@@ -6,14 +6,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
 import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from ._cli import PgBackRest
-from ._waldump import End, Record
+from ._cli import PgBackRest, strip_messages
+from ._cluster import ClusterError, read_control_data, read_text
+from ._control_stand_in import knows, write_stand_in
+from ._directory import lock_directory
+from ._wal import Segment, format_lsn, parse_history, parse_segment
+from ._wal_header import belongs, end_of_continuation, read_header
+from ._waldump import Commit, End, Record, parse_commit, parse_record, parse_restore_point
+
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+_ARCHIVED = re.compile(r"(?:.*/)?([0-9A-F]{24})-[0-9a-f]{40}")
+_PREFIX = "pgops-wal-"
+_STALE_AFTER = 60  # seconds; a younger directory may not have its lock yet
+_QUIET = {"log_level_file": "off"}
+
+
+class WalError(Exception):
+    """WAL cannot be read; the text says which and why."""
 
 
 class WalReader:
-    """The WAL that one archive id of one repository and this host have. Close it: it has a temporary directory."""
+    """The WAL that one archive id of one repository and this host have. Close it: it has a temporary directory.
+
+    At most three segments are on disk: the one looked at, the next, and one on its way.
+    """
 
     def __init__(
         self,
@@ -27,7 +54,22 @@ class WalReader:
         bindir: str | None,
         workspace: str | None,
     ) -> None:
-        raise NotImplementedError
+        self._backrest = backrest
+        self._path_in_repository = f"archive/{stanza}/{archive_id}"
+        self._repo = repo
+        self._system_id = system_id
+        self._pg_major = int(pg_version.split(".")[0])
+        self._pgdata = pgdata
+        self._bindir = bindir
+        self._rescued = os.path.join(workspace, "rescued", str(system_id)) if workspace else None
+        self._directory: str | None = None
+        self._resources = contextlib.ExitStack()
+        self._listing: dict[str, t.Any] | None = None
+        self._archived: frozenset[str] = frozenset()
+        self._local: dict[str, str] | None = None
+        self._segment_size: int | None = None
+        self._fetched: list[str] = []
+        self._pg_path: str | None = None
 
     def __enter__(self) -> WalReader:
         return self
@@ -37,43 +79,271 @@ class WalReader:
 
     def close(self) -> None:
         """Remove what was fetched."""
+        self._resources.close()
+        self._directory, self._pg_path, self._fetched = None, None, []
 
     @property
     def segment_size(self) -> int:
-        """Size of a segment in bytes, read from the header of one."""
-        raise NotImplementedError
+        """Size of a segment in bytes, read from the header of one. Raises WalError when there is none."""
+        if self._segment_size is None:
+            self.listing()
+            names = sorted(self.local_segments())[-1:] or sorted(self._archived)[-1:]
+            if not names:
+                raise WalError(f"There is no WAL of cluster {self._system_id} in repository {self._repo} nor here.")
+            header = read_header(self._path(names[0]))
+            if header is None:
+                raise WalError(f"Segment {names[0]} has no header of a WAL segment.")
+            self._segment_size = header.segment_size
+        return self._segment_size
 
     def listing(self) -> dict[str, t.Any]:
-        """What the archive holds, by name."""
-        raise NotImplementedError
+        """What the archive holds, as ``repo-ls`` says it: name below the archive id to type, size and time."""
+        if self._listing is None:
+            options = {"output": "json", "recurse": True, "repo": self._repo, **_QUIET}
+            output = self._backrest.run("repo-ls", options, [self._path_in_repository])
+            try:
+                self._listing = t.cast("dict[str, t.Any]", json.loads(strip_messages(output.stdout) or "{}"))
+            except ValueError:
+                raise WalError(f"pgbackrest repo-ls did not print JSON but: {output.stdout[:200]!r}") from None
+            matches = (_ARCHIVED.match(name) for name in self._listing)
+            self._archived = frozenset(match.group(1) for match in matches if match)
+        return self._listing
 
     def history(self, timeline: int) -> str:
-        """Text of the history file of a timeline."""
-        raise NotImplementedError
+        """Text of the history file of a timeline, from the repository or else from this host. Raises WalError."""
+        name = f"{timeline:08X}.history"
+        if name in self.listing():
+            text = read_text(self._get(name))
+        else:
+            text = next(filter(None, (read_text(os.path.join(place, name)) for place in self._places())), None)
+        if text is None:
+            raise WalError(f"The history file {name} is neither in repository {self._repo} nor on this host.")
+        return text
+
+    def local_histories(self) -> list[int]:
+        """Timelines whose history file is on this host."""
+        names = (name for place in self._places() for name in _names(place))
+        return sorted({int(name[:8], 16) for name in names if re.fullmatch(r"[0-9A-F]{8}\.history", name)})
 
     def local_segments(self) -> dict[str, str]:
-        """Name and path of the segments on this host."""
-        raise NotImplementedError
+        """Name and path of this cluster's segments on this host: in its directory, and rescued ones.
 
-    def open(self, name: str) -> t.ContextManager[str]:
-        """Path of the plain segment."""
-        raise NotImplementedError
+        PostgreSQL gives segments that it no longer needs the names of future ones. Their header still has the old
+        address, so they do not count; nor do those of a timeline that went another way than the archived one.
+        """
+        if self._local is None:
+            found: dict[str, str] = {}
+            for place in self._places():
+                names = [name for name in _names(place) if _SEGMENT.fullmatch(name)]
+                strays = {
+                    timeline for timeline in {int(name[:8], 16) for name in names} if self._strays(place, timeline)
+                }
+                for name in names:
+                    path = os.path.join(place, name)
+                    if int(name[:8], 16) not in strays and belongs(name, read_header(path), self._system_id):
+                        found.setdefault(name, path)
+            self._local = found
+        return self._local
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> t.Iterator[str]:
+        """Path of the plain segment: fetched from the archive, else the one on this host. Raises WalError."""
+        kept = name in self._fetched
+        path = self._path(name)
+        try:
+            yield path
+        finally:
+            if not kept:
+                self._drop(name)
 
     def records(self, name: str, *filters: str) -> t.Iterator[Record]:
-        """Records that begin in one segment and end in it, as the filters of pg_waldump say."""
-        raise NotImplementedError
+        """Records that begin in one segment and end in it, as the filters of pg_waldump say (``--rmgr=XLOG``)."""
+        with self.open(name) as path:
+            yield from self._dump(name, path, None, filters)
 
     def scan(self, names: t.Iterable[str], *filters: str) -> t.Iterator[Record]:
-        """Records of consecutive segments, oldest first, those that cross from one segment into the next as well.
+        """Records of segments in order, oldest first, those that cross from one segment into the next as well.
 
         One segment alone does not show a record that ends in the next one: whoever must miss nothing uses this.
         """
-        raise NotImplementedError
+        wanted = list(names)
+        self._prepare()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            paths: list[Future[str]] = [pool.submit(self._path, name) for name in wanted[:2]]
+            for number, name in enumerate(wanted):
+                path = paths[number].result()
+                following = paths[number + 1].result() if number + 1 < len(wanted) else None
+                if number + 2 < len(wanted):  # on its way while this one is read
+                    paths.append(pool.submit(self._path, wanted[number + 2]))
+                yield from self._dump(name, path, following, filters)
+                self._drop(name)
 
     def last_commit(self, names_newest_first: t.Iterable[str]) -> End | None:
-        """The newest end of a transaction."""
-        raise NotImplementedError
+        """The newest end of a transaction in these segments; None when no record is in them at all."""
+        newest, following = None, None
+        for name in names_newest_first:
+            path = self._path(name)
+            records = self._dump(name, path, following, ["--rmgr=Transaction"])
+            ends = [end for end in map(parse_commit, records) if end]
+            if newest is None:
+                newest = self._newest_record(name, path, ends)
+            if following:
+                self._drop(os.path.basename(following))
+            if ends:
+                self._drop(name)
+                return End(max(end.time for end in ends), newest, ends[-1].lsn)
+            following = path
+        return End(None, newest, None) if newest is not None else None
 
     def find(self, kind: str, value: str, names_oldest_first: t.Iterable[str]) -> Record | None:
-        """The record that ends transaction ``value`` (kind xid) or is the restore point ``value`` (kind name)."""
-        raise NotImplementedError
+        """The record that ends transaction ``value`` (kind ``xid``) or is the restore point ``value`` (``name``)."""
+        if kind == "name":
+            points = self.scan(names_oldest_first, "--rmgr=XLOG")
+            with contextlib.closing(t.cast("t.Generator[Record, None, None]", points)):
+                return next((record for record in points if parse_restore_point(record) == value), None)
+        xid, ends = int(value), self.scan(names_oldest_first, "--rmgr=Transaction")
+        with contextlib.closing(t.cast("t.Generator[Record, None, None]", ends)):
+            return next((record for record in ends if _ends(record, xid)), None)
+
+    def _newest_record(self, name: str, path: str, ends: t.Sequence[Commit]) -> int | None:
+        """Where the newest record of a segment begins; what comes before its last commit need not be read."""
+        start = ends[-1].lsn if ends else None
+        newest = None
+        for record in self._dump(name, path, None, (), start):
+            newest = record.lsn
+        return newest
+
+    def _dump(
+        self, name: str, path: str, following: str | None, filters: t.Iterable[str], start: int | None = None
+    ) -> t.Iterator[Record]:
+        """Records that begin in a segment; with the segment ``following`` also the one that ends there."""
+        size = self.segment_size
+        segment = parse_segment(name, size)
+        begin = segment.number * size
+        end = begin + size
+        with tempfile.TemporaryDirectory(dir=self._temporary()) as directory:
+            os.symlink(path, os.path.join(directory, name))
+            header = read_header(following) if following else None
+            if following and header and header.address == end and header.continued:
+                # Under the timeline of the first: pg_waldump follows one timeline, the address inside counts.
+                os.symlink(following, os.path.join(directory, Segment(segment.timeline, segment.number + 1).name(size)))
+                end = end_of_continuation(header)
+            place = [f"--path={directory}", f"--timeline={segment.timeline}"]
+            limits = [f"--start={format_lsn(begin if start is None else start)}", f"--end={format_lsn(end)}"]
+            yield from filter(None, map(parse_record, self._lines([*place, *limits, *filters])))
+
+    def _lines(self, words: t.Sequence[str]) -> t.Iterator[str]:
+        if self._bindir is None:
+            raise WalError(f"pg_waldump of PostgreSQL {self._pg_major} is not on this host.")
+        # pylint: disable-next=ansible-bad-function  # run_command cannot stream: a segment has 20 MB of text
+        with subprocess.Popen(
+            [os.path.join(self._bindir, "pg_waldump"), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # every segment that is not full ends with an error
+            env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
+            errors="surrogateescape",
+            text=True,
+        ) as process:
+            try:
+                yield from process.stdout or ()
+            finally:
+                process.kill()
+
+    def _prepare(self) -> None:
+        """Make what every fetch needs, once, before several threads want it."""
+        if self.segment_size and self._archived:
+            self._cluster_path()
+
+    def _path(self, name: str) -> str:
+        self.listing()
+        if name in self._archived:
+            return self._get(name)
+        path = self.local_segments().get(name)
+        if path is None:
+            raise WalError(f"Segment {name} is neither in repository {self._repo} nor on this host.")
+        return path
+
+    def _get(self, name: str) -> str:
+        """Path of a file fetched from the archive."""
+        path = os.path.join(self._temporary(), name)
+        if not os.path.exists(path):
+            # Never by way of the asynchronous spool: what lies there is for a server that recovers.
+            options = {"pg1_path": self._cluster_path(), "repo": self._repo, "archive_async": False, **_QUIET}
+            if self._backrest.run("archive-get", options, [name, path], ok=(0, 1)).rc == 1:
+                raise WalError(f"Repository {self._repo} lists {name}, but pgbackrest archive-get does not find it.")
+            self._fetched.append(name)
+        return path
+
+    def _drop(self, name: str) -> None:
+        if name in self._fetched:
+            self._fetched.remove(name)
+            os.unlink(os.path.join(self._temporary(), name))
+
+    def _places(self) -> list[str]:
+        return [place for place in (os.path.join(self._pgdata, "pg_wal"), self._rescued) if place]
+
+    def _strays(self, place: str, timeline: int) -> bool:
+        """Whether a directory has another history of a timeline than the archive has: then two clusters wrote it."""
+        name = f"{timeline:08X}.history"
+        own = read_text(os.path.join(place, name))
+        if own is None or name not in self.listing():
+            return False
+        return parse_history(own) != parse_history(read_text(self._get(name)) or "")
+
+    def _cluster_path(self) -> str:
+        """Directory whose ``pg_control`` tells pgBackRest which cluster it is asked about."""
+        if self._pg_path is None:
+            try:
+                fits = read_control_data(self._pgdata).system_identifier == self._system_id
+            except ClusterError:
+                fits = False
+            self._pg_path = self._pgdata if fits else self._stand_in()
+        return self._pg_path
+
+    def _stand_in(self) -> str:
+        if not knows(self._pg_major):
+            raise WalError(
+                f"pgBackRest reads the archive only beside the data directory of its cluster. {self._pgdata} is "
+                f"not that, and what PostgreSQL {self._pg_major} writes in its place is not known here."
+            )
+        path = os.path.join(self._temporary(), "cluster")
+        write_stand_in(path, self._system_id, self._pg_major)
+        return path
+
+    def _temporary(self) -> str:
+        if self._directory is None:
+            ground = "/var/tmp" if os.access("/var/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir()
+            _remove_stale(ground)
+            self._directory = tempfile.mkdtemp(prefix=_PREFIX, dir=ground)
+            self._resources.callback(shutil.rmtree, self._directory, ignore_errors=True)
+            descriptor = lock_directory(self._directory)
+            if descriptor is not None:
+                self._resources.callback(os.close, descriptor)
+        return self._directory
+
+
+def _ends(record: Record, xid: int) -> bool:
+    end = parse_commit(record) if record.xid in (0, xid) else None
+    return end is not None and end.xid == xid
+
+
+def _names(place: str) -> list[str]:
+    try:
+        return os.listdir(place)
+    except OSError:
+        return []
+
+
+def _remove_stale(ground: str) -> None:
+    """Remove what readers that were killed have left behind."""
+    for name in os.listdir(ground):
+        path = os.path.join(ground, name)
+        with contextlib.suppress(OSError):
+            status = os.lstat(path)
+            if not name.startswith(_PREFIX) or status.st_uid != os.geteuid():
+                continue
+            descriptor = lock_directory(path) if status.st_mtime < time.time() - _STALE_AFTER else None
+            if descriptor is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
