@@ -91,8 +91,8 @@ def destinations(request: Request, backup: Backup) -> list[Destination]:
         result.append(Destination("tablespace", name, oid, tablespace["destination"], path))
     links = {link["name"]: link["destination"] for link in details.get("links", [])}
     for name in sorted({**links, **request.link_map}):
-        path = request.link_map.get(name) or (_own(request, links[name], name) if request.link_all else None)
-        result.append(Destination("link", name, None, links.get(name), path))
+        present = _own(request, links[name], name) if request.link_all else None
+        result.append(Destination("link", name, None, links.get(name), request.link_map.get(name) or present))
     return result
 
 
