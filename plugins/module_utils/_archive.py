@@ -35,8 +35,8 @@ class Archived:
     """What one archive id of one repository holds. Times are epoch seconds.
 
     ``runs`` is sorted by timeline and number. ``histories`` says when the history file of a timeline was archived,
-    ``newest`` when a segment of it was last. ``twice`` are segments that are there with different content:
-    pgBackRest gives none of these out, and ``runs`` has them all the same.
+    ``newest`` when a segment of it was last. ``twice`` are segments that are there with different content: pgBackRest
+    gives none of these out, so they are not in ``runs``.
     """
 
     runs: tuple[Run, ...] = ()
@@ -80,7 +80,8 @@ def parse_listing(listing: t.Mapping[str, t.Mapping[str, t.Any]], segment_size: 
         if history:
             histories[int(history.group(1), 16)] = entry["time"]
     runs = tuple(run for timeline in sorted(numbers) for run in _runs(timeline, numbers[timeline]))
-    return Archived(runs, histories, newest, _twice(listing, numbers, per_log))
+    twice = _twice(listing, numbers, per_log)
+    return Archived(tuple(_without(runs, twice)), histories, newest, twice)
 
 
 def merged(archived: Archived, names: t.Iterable[str], segment_size: int) -> Archived:
@@ -136,6 +137,18 @@ def _runs(timeline: int, numbers: list[int]) -> list[Run]:
             first = number
         previous = number
     return [*result, Run(timeline, first, previous)]
+
+
+def _without(runs: t.Iterable[Run], missing: t.Sequence[Segment]) -> t.Iterator[Run]:
+    for run in runs:
+        first = run.first
+        for segment in missing:
+            if segment.timeline == run.timeline and first <= segment.number <= run.last:
+                if first < segment.number:
+                    yield Run(run.timeline, first, segment.number - 1)
+                first = segment.number + 1
+        if first <= run.last:
+            yield Run(run.timeline, first, run.last)
 
 
 def _twice(listing: t.Iterable[str], numbers: t.Mapping[int, t.Sequence[int]], per_log: int) -> tuple[Segment, ...]:

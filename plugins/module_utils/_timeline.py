@@ -75,6 +75,12 @@ def forks(own: int, timeline: int, histories: Histories) -> list[HistoryEntry]:
     return list(entries[position:])
 
 
+def complete(timeline: int, entries: t.Sequence[HistoryEntry]) -> dict[int, list[HistoryEntry]]:
+    """The histories that one history file tells: that of its timeline, and those of all timelines it came from."""
+    result = {entry.timeline: list(entries[:index]) for index, entry in enumerate(entries) if index}
+    return {**result, timeline: list(entries)}
+
+
 def latest_timeline(own: int, known: t.Container[int]) -> int:
     """The timeline that PostgreSQL calls ``latest``: history files are looked for one after the other.
 
