@@ -5,8 +5,8 @@
 """WAL that only this host has: kept before a restore, handed to the restored cluster. Private to the collection.
 
 The newest WAL of a cluster is not archived yet, and all of it is missing while archiving fails. A restore deletes it
-with the directory, or moves it away. PostgreSQL looks for every file in the archive first and then in pg_wal, so what is
-put there is read as if it had been archived.
+with the directory, or moves it away. PostgreSQL looks for every file in the archive first and then in pg_wal, so what
+is put there is read as if it had been archived.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ._problem import PlanError, Problem
 _ARCHIVED = re.compile(r"^(?P<name>[0-9A-F]{24}(?:\.partial)?)-[0-9a-f]{40}(?:\.\w+)?$")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _OTHERS = re.compile(r"[0-9A-F]{8}\.history|[0-9A-F]{24}\.partial")
-_READABLE = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,19 @@ def keep(rescue: Rescue, stamp: str, report: t.Callable[[int, int], None]) -> li
     return notes
 
 
+def readable(names: t.Iterable[str], start: str | None) -> list[str]:
+    """Those that recovery from segment ``start`` on may ask for: later segments, of any timeline, and histories.
+
+    >>> readable(["000000010000000000000002", "000000020000000000000009"], "000000010000000000000003")
+    ['000000020000000000000009']
+    """
+    return [
+        name
+        for name in names
+        if name.endswith(".history") or (_SEGMENT.fullmatch(name) and (not start or name[8:] >= start[8:]))
+    ]
+
+
 def hand_back(directory: str, names: t.Iterable[str], pgdata: str) -> tuple[list[str], list[str]]:
     """Put kept files that recovery can read into the new pg_wal.
 
@@ -111,8 +123,6 @@ def hand_back(directory: str, names: t.Iterable[str], pgdata: str) -> tuple[list
     put, notes = [], []
     for name in names:
         source, target = os.path.join(directory, name), os.path.join(wal, name)
-        if not _READABLE.fullmatch(name) or not os.path.exists(source):
-            continue
         if not os.path.exists(target):
             copy_file(source, target)
             _give_to_owner_of(target, wal)

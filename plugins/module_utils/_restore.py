@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carrying out a restore plan. Private to the collection."""
+"""Carrying out a restore plan. Private to the collection.
+
+Order: rescue WAL, restore, settings, hand the rescued WAL back, exchange the directories of a swap, receipt. Each step
+can be done again, so a run that was interrupted anywhere is finished by the next one.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,19 @@ import contextlib
 import os
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ._cli import PgBackRest, PgBackRestError
-from ._directory import MANIFEST, lock_directory, read_directory
+from ._directory import MANIFEST, SIGNAL_FILES, read_directory
+from ._durable import copy_file, sync_directory
 from ._plan import Plan, differences, same_path
 from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line
+from ._receipt import Receipt, remove_receipt, write_receipt
+from ._recovery_settings import append_settings, correct_restore_command
+from ._rescue import Rescue, hand_back, keep, readable
+from ._swap import Journal, at_stage, carry_out, drop_journal, new_stamp
+from ._workspace import data_path, forget_put_back, open_swap
 
 _FIRST_TYPE_NONE_WITHOUT_SIGNAL = (2, 47)
 
@@ -39,111 +49,184 @@ class Tally:
                 self.copied += parsed[0]
 
 
-def lock(pgdata: str, create: bool) -> int | None:
-    """Lock the data directory, which ``create`` makes first; None when there is none or this user may not open it.
+@dataclass(frozen=True)
+class Work:
+    """What carries a plan out: the program, where its progress is written, and the locks it inherits."""
 
-    Raises BlockingIOError when another restore has the lock.
+    backrest: PgBackRest
+    progress: Progress
+    process_max: int | None = None
+    keep_open: tuple[int, ...] = ()
+
+
+def execute(work: Work, plan: Plan, receipt: Receipt) -> tuple[dict[str, t.Any], list[str]]:
+    """Do everything that the plan says; returns what was done, and warnings.
+
+    ``receipt`` has what is known before. A directory that holds the restore already, but has no receipt, gets what the
+    interrupted run did not come to.
     """
-    if create and not os.path.lexists(pgdata):
-        os.makedirs(pgdata, mode=0o700)
-    try:
-        descriptor = lock_directory(pgdata)
-    except OSError:
-        return None
-    if descriptor is None:
-        raise BlockingIOError(f"another restore works on {pgdata}")
-    return descriptor
+    workspace = t.cast(str, plan.request.workspace)
+    notes = _rescue(plan, work.progress)
+    if plan.done:
+        return _conclude(plan, receipt, None, {"restored": None}, notes)
+    journal = open_swap(plan) if plan.request.swap else None
+    into = journal.exchange.coming if journal else plan.request.pgdata
+    if journal is None:
+        remove_receipt(workspace)  # from here on the directory is not what it says
+        forget_put_back(workspace)
+    with _telling_state(plan, into):
+        restored, told = _restore(work, plan, into)
+        _finish(plan, into, work.backrest)
+    return _conclude(plan, receipt, journal, {"restored": restored}, [*notes, *told])
 
 
-def execute(
-    backrest: PgBackRest, plan: Plan, process_max: int | None, progress: Progress, keep_open: t.Sequence[int]
+def _rescue(plan: Plan, progress: Progress) -> list[str]:
+    if plan.rescue is None:
+        return []
+
+    def report(done: int, total: int) -> None:
+        progress.report(None, done, total, "files", "keeping WAL that no repository has")
+
+    return keep(plan.rescue, plan.request.stamp or new_stamp(plan.request.pgdata), report)
+
+
+def _conclude(
+    plan: Plan, receipt: Receipt, journal: Journal | None, done: dict[str, t.Any], notes: list[str]
 ) -> tuple[dict[str, t.Any], list[str]]:
-    """Restore as planned and check the outcome; returns what was done and pgBackRest's warnings."""
+    """The steps after the files are in place: rescued WAL, exchange, receipt."""
+    workspace, rescue = t.cast(str, plan.request.workspace), plan.rescue or Rescue("")
+    into = journal.exchange.coming if journal else plan.request.pgdata
+    with _telling_state(plan, into):
+        put, more = hand_back(rescue.directory, names_to_hand_back(plan), into)
+        kept = journal.exchange.away if journal else None
+        rescued = {"path": rescue.directory if rescue.names else None, "files": rescue.names, "handed_back": put}
+        done = {**done, "kept": kept, "rescued": rescued, "restored_at": _now()}
+        result = {**receipt.result, **done}
+        receipt = replace(receipt, kept=kept, rescued=rescued, restored_at=done["restored_at"], result=result)
+        if journal:
+            journal = at_stage(workspace, replace(journal, receipt=asdict(receipt)), "moving")
+            carry_out(journal.exchange)
+        write_receipt(workspace, receipt)
+        if journal:
+            drop_journal(workspace)
+    left = [] if journal else _left_over(workspace)
+    return done, [*notes, *more, *left]
+
+
+def _restore(work: Work, plan: Plan, into: str) -> tuple[dict[str, t.Any], list[str]]:
     tally, started = Tally(), time.monotonic()
 
     def take_line(line: str) -> None:
         tally.take_line(line)
-        progress.take_line(line)
+        work.progress.take_line(line)
 
-    configured = backrest.setting("pg1-path", "restore")
     options = {
-        # Only where it differs: pgBackRest repeats it in restore_command for good.
-        "pg1_path": None if configured and same_path(configured[0], plan.request.pgdata) else plan.request.pgdata,
-        "process_max": process_max,
+        "pg1_path": _path_to_name(work.backrest, into),
+        "process_max": work.process_max,
         **plan.options(),
+        "delta": _can_go_on(into),
     }
     try:
-        output = backrest.run_long("restore", options, take_line, keep_open=keep_open)
-    except PgBackRestError as error:
-        raise _with_state(error, plan.request.pgdata) from None
+        output = work.backrest.run_long("restore", options, take_line, keep_open=work.keep_open)
     finally:
-        progress.end()
-    _finish(plan, backrest.version)
-    left = differences(plan, read_directory(plan.request.pgdata, _link_names(plan)))
-    if left:
-        hint = "Do not start the cluster. Look for what else works on this directory, then run the task again."
-        raise PlanError(
-            [Problem("verify", f"{sentence}.", hint) for sentence in left], "The restore ended, but not as planned"
-        )
+        work.progress.end()
     seconds = round(time.monotonic() - started, 3)
     done = {"seconds": seconds, "files": tally.files, "bytes": plan.backup.size, "copied_bytes": tally.copied}
     return {**done, "bytes_per_second": int(tally.copied / seconds) if seconds else None}, output.warnings()
 
 
-def append_settings(path: str, settings: t.Mapping[str, str]) -> None:
-    """Add settings to a configuration file of PostgreSQL, quoted, and all at once.
-
-    pgBackRest would take them as ``--recovery-option`` on its command line, where every user sees them, repeat them in
-    its log, and write quotes unescaped.
-    """
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read()
-    lines = "".join(f"{name} = {quoted(value)}\n" for name, value in settings.items())
-    status, temporary = os.stat(path), f"{path}.tmp"  # the name ALTER SYSTEM uses too, so no backup ever has it
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text if text.endswith("\n") or not text else text + "\n")
-        file.write(lines)
-        file.flush()
-        os.fchmod(file.fileno(), status.st_mode & 0o777)
-        if os.geteuid() == 0:
-            os.fchown(file.fileno(), status.st_uid, status.st_gid)
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _path_to_name(backrest: PgBackRest, path: str) -> str | None:
+    """The path as pg1-path, None where the configuration says it: pgBackRest repeats it in restore_command for good."""
+    configured = backrest.setting("pg1-path", "restore")
+    return None if configured and same_path(configured[0], path) else path
 
 
-def quoted(value: str) -> str:
-    """The value of a setting as PostgreSQL's configuration files write it.
-
-    >>> quoted("host=db1 password='s'")
-    "'host=db1 password=''s'''"
-    """
-    escaped = value.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
+def _can_go_on(into: str) -> bool:
+    """Whether pgBackRest accepts the option delta for this directory. It warns where it does not."""
+    return any(os.path.exists(os.path.join(into, name)) for name in ("PG_VERSION", MANIFEST))
 
 
-def _finish(plan: Plan, version: tuple[int, ...]) -> None:
-    """What pgBackRest does not do, or does wrongly."""
-    pgdata = plan.request.pgdata
-    if plan.request.recovery_options:
-        name = "postgresql.auto.conf" if plan.pg_major >= 12 else "recovery.conf"
-        append_settings(os.path.join(pgdata, name), plan.request.recovery_options)
-    if plan.request.target.type == "none" and version < _FIRST_TYPE_NONE_WITHOUT_SIGNAL:
+def _finish(plan: Plan, into: str, backrest: PgBackRest) -> None:
+    """What pgBackRest does not do, or does wrongly; then the check that all is as planned."""
+    request = plan.request
+    settings = os.path.join(into, "postgresql.auto.conf" if plan.pg_major >= 12 else "recovery.conf")
+    if request.swap:
+        correct_restore_command(settings, into, _path_to_name(backrest, request.pgdata))
+    if request.swap and request.target.type == "preserve":
+        _keep_recovery_files(request.pgdata, into)
+    if request.recovery_options:
+        append_settings(settings, request.recovery_options)
+    if request.target.type == "none" and backrest.version < _FIRST_TYPE_NONE_WITHOUT_SIGNAL:
         # pgBackRest up to 2.46 leaves recovery.signal without a restore_command, and PostgreSQL would not start.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(pgdata, "recovery.signal"))
+            os.unlink(os.path.join(into, "recovery.signal"))
+    links = [target.name for target in plan.destinations if target.kind == "link"]
+    left = differences(plan, read_directory(into, links))
+    if left:
+        hint = "Do not start the cluster. Look for what else works on this directory, then run the task again."
+        raise PlanError(
+            [Problem("verify", f"{sentence}.", hint) for sentence in left], "The restore ended, but not as planned"
+        )
 
 
-def _with_state(error: PgBackRestError, pgdata: str) -> PgBackRestError:
-    """The error, with what it left behind."""
-    code, message, state = error.code, error.message, None
-    if error.code is not None and error.code < 0:
-        code, message = None, f"pgbackrest restore was killed by signal {-error.code}"
-    if os.path.exists(os.path.join(pgdata, MANIFEST)):
-        state = f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true."
-    steps = " ".join(filter(None, [error.next_step, state]))
-    return PgBackRestError(message, code, error.hint, error.command or "restore", steps)
+def _keep_recovery_files(pgdata: str, into: str) -> None:
+    """Type preserve leaves these files as they are; in a new directory they are not there yet."""
+    for name in ("postgresql.auto.conf", *SIGNAL_FILES):
+        source = os.path.join(pgdata, name)
+        if os.path.exists(source):
+            copy_file(source, os.path.join(into, name))
+    sync_directory(into)
 
 
-def _link_names(plan: Plan) -> list[str]:
-    return [target.name for target in plan.destinations if target.kind == "link"]
+@contextlib.contextmanager
+def _telling_state(plan: Plan, into: str) -> t.Iterator[None]:
+    """Errors that end the work say what it leaves behind."""
+    try:
+        yield
+    except PgBackRestError as error:
+        code, message = error.code, error.message
+        if error.code is not None and error.code < 0:
+            code, message = None, f"pgbackrest restore was killed by signal {-error.code}"
+        steps = " ".join(filter(None, [error.next_step, state_left(plan, into)]))
+        raise PgBackRestError(message, code, error.hint, error.command or "restore", steps) from None
+    except OSError as error:
+        sentence = f"{error.filename or into}: {error.strerror}."
+        raise PlanError([Problem("io", sentence, state_left(plan, into) or "")], "The restore did not end") from None
+
+
+def state_left(plan: Plan, into: str) -> str | None:
+    """What an error leaves behind, and what to do."""
+    pgdata, half = plan.request.pgdata, os.path.exists(os.path.join(into, MANIFEST))
+    rescued = f" WAL that no repository has is in {plan.rescue.directory}." if plan.rescue and plan.rescue.names else ""
+    if plan.request.swap:
+        return (
+            f"{pgdata} is as it was and can be started. What is restored so far is in {into}; run the task again to "
+            f"go on with it.{rescued}"
+        )
+    if half:
+        return f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true.{rescued}"
+    return None if not rescued else rescued.strip()
+
+
+def _left_over(workspace: str) -> list[str]:
+    path = data_path(workspace)
+    if not os.path.isdir(path):
+        return []
+    return [f"{path} is left over from a swap that did not end. Remove it when no swap is to go on with it."]
+
+
+def names_to_hand_back(plan: Plan) -> list[str]:
+    """Rescued files that recovery can come to."""
+    if plan.rescue is None or plan.request.target.type in ("none", "immediate"):
+        return []
+    return readable(plan.rescue.names, plan.backup.wal_start)
+
+
+def wal_to_put(plan: Plan) -> list[str]:
+    """Rescued files that recovery can come to and the data directory does not have."""
+    wal = os.path.join(plan.request.pgdata, "pg_wal")
+    return [name for name in names_to_hand_back(plan) if not os.path.exists(os.path.join(wal, name))]
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S+00:00", time.gmtime())

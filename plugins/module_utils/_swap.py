@@ -126,8 +126,8 @@ def refuse_running(*paths: str | None) -> None:
         process = server_on(path)
         if process:
             raise ClusterError(
-                f"PostgreSQL runs on {path} (process {process}), and the directory of a running cluster is never moved. "
-                "Stop it, then run the task again."
+                f"PostgreSQL runs on {path} (process {process}), and the directory of a running cluster is never "
+                "moved. Stop it, then run the task again."
             )
 
 

@@ -307,25 +307,23 @@ problems:
     hint: {description: What to do next., type: str, returned: always, sample: 'Set delta: true.'}
 """
 
-import os
 import typing as t
 from contextlib import ExitStack
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRestError
 from ..module_utils._cluster import ClusterError
 from ..module_utils._handover import hand_over_long_work
-from ..module_utils._plan import Plan, mask_settings, secrets_in
-from ..module_utils._plan_facts import read_plan, read_request
+from ..module_utils._plan import secrets_in
 from ..module_utils._problem import PlanError
-from ..module_utils._progress import Progress
-from ..module_utils._restore import execute, lock
+from ..module_utils._restore_task import put_back_kept, restore
 from ..module_utils._target import ACTIONS, TYPES
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **COMMON_ARGUMENTS,
     "stanza": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["restored", "put_back"], "default": "restored"},
     "pgdata": {"type": "path"},
     "type": {"type": "str", "choices": list(TYPES), "default": "default"},
     "target": {"type": "str"},
@@ -335,6 +333,12 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "set": {"type": "str"},
     "repo": {"type": "int"},
     "delta": {"type": "bool", "default": False},
+    "swap": {"type": "bool", "default": False},
+    "workspace": {"type": "path"},
+    "plan": {"type": "str"},
+    "repeat": {"type": "bool", "default": False},
+    "allow_unproven": {"type": "bool", "default": False},
+    "bindir": {"type": "path"},
     "tablespace_map": {"type": "dict"},
     "tablespace_map_all": {"type": "path"},
     "link_map": {"type": "dict"},
@@ -348,43 +352,6 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 }
 
 
-def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
-    """Plan, and outside check mode carry the plan out; returns the result of the task."""
-    params, backrest = module.params, PgBackRest(module, module.params["stanza"])
-    if params["pgdata"] is None:
-        backrest.require_stanza("restore")
-    request = read_request(params, backrest.settings("restore"), module.check_mode)
-    descriptor, locked = _lock(locks, request.pgdata, create=False)
-    plan = read_plan(backrest, request, locked)
-    result = {"changed": not plan.done, "plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}
-    warnings = plan.warnings
-    if not plan.done and not module.check_mode:
-        if descriptor is None:
-            descriptor, locked = _lock(locks, request.pgdata, create=True)
-            plan = read_plan(backrest, request, locked)  # somebody may have come first
-        keep_open = [descriptor] if descriptor is not None else []
-        progress = Progress(params["progress_file"])
-        result["restored"], told = execute(backrest, plan, params["process_max"], progress, keep_open)
-        warnings = warnings + told
-    for warning in warnings:
-        module.warn(warning)
-    return {**result, "recovery_settings": mask_settings(plan.settings())}
-
-
-def diff(plan: Plan) -> dict[str, t.Any]:
-    """The directory before and after, secrets masked."""
-    before = {"directory": plan.directory.sentence(), "recovery_settings": mask_settings(plan.directory.settings or {})}
-    if plan.done:
-        return {"before": before, "after": before}
-    backup, database = plan.backup, plan.database
-    after = {
-        "directory": f"cluster {database.system_id}, PostgreSQL {database.version}, backup set {backup.label} of "
-        f"repository {backup.repo_key}, to recover to {plan.request.target.sentence()}",
-        "recovery_settings": mask_settings(plan.settings()),
-    }
-    return {"before": before, "after": after}
-
-
 def hide_secrets(module: AnsibleModule) -> None:
     """Mask the secrets in recovery_options and nothing else.
 
@@ -396,23 +363,24 @@ def hide_secrets(module: AnsibleModule) -> None:
     module.no_log_values.update(secrets_in(options))
 
 
-def _lock(locks: ExitStack, pgdata: str, create: bool) -> tuple[int | None, bool]:
-    try:
-        descriptor = lock(pgdata, create)
-    except BlockingIOError:
-        return None, True
-    if descriptor is not None:
-        locks.callback(os.close, descriptor)
-    return descriptor, False
+def refuse_both(module: AnsibleModule) -> None:
+    """Two ways of restoring exclude each other; said here, because a false value of either is no contradiction."""
+    if module.params["delta"] and module.params["swap"]:
+        module.fail_json(
+            msg="delta and swap exclude each other: delta: true overwrites the data directory in place, swap: true "
+            "restores beside it and keeps the old one. Set one of them."
+        )
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
+    refuse_both(module)
     hide_secrets(module)
     hand_over_long_work(module)
+    work = put_back_kept if module.params["state"] == "put_back" else restore
     try:
         with ExitStack() as locks:
-            result = restore(module, locks)
+            result = work(module, locks)
     except (PgBackRestError, PlanError) as error:
         module.fail_json(**error.result())
     except ClusterError as error:
