@@ -10,14 +10,20 @@ import getpass
 import os
 import time
 import typing as t
+from contextlib import ExitStack
+from dataclasses import replace
 
-from ._choice import Choice, choose_backup
+from ._choice import Choice, candidates
 from ._cli import PgBackRest
-from ._directory import Place, read_directory, read_place
+from ._directory import Directory, Place, read_directory, read_place
 from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
+from ._plan_wal import Finding, archive_id, examine
 from ._problem import PlanError, Problem
-from ._repository import Database, Stanza, find_stanza, parse_info
+from ._programs import Programs, find_programs
+from ._repository import Backup, Database, Stanza, find_stanza, parse_info
+from ._rescue import Rescue, archived_names, find_rescue, rescue_directory
 from ._target import RecoveryTarget, TargetError, parse_target
+from ._wal_reader import WalReader
 
 _FIRST_ARCHIVE_GET_DESPITE_STOP = (2, 48)
 
@@ -73,14 +79,79 @@ def _checked_options(params: t.Mapping[str, t.Any]) -> tuple[RecoveryTarget, dic
 def read_plan(backrest: PgBackRest, request: Request, locked: bool) -> Plan:
     """The plan for a request, or PlanError with all problems. Reads only."""
     stanza = find_stanza(parse_info(backrest.info(repo=request.repo)), request.stanza)
-    choice = choose_backup(stanza, request.target, request.label, request.repo, time.time())
-    database = None
-    if stanza and choice.backup:
-        detailed = find_stanza(
-            parse_info(backrest.info(set=choice.backup.label, repo=choice.backup.repo_key)), request.stanza
-        )
-        choice, database = _with_details(choice, detailed), _database(stanza, choice)
-    return make_plan(request, choice, database, _read_facts(backrest, request, choice, database, locked))
+    choices = candidates(stanza, request.target, request.label, request.repo, time.time())
+    directory = read_directory(request.pgdata)
+    with ExitStack() as readers:
+        finding, reader, _programs = _first_that_serves(backrest, request, stanza, choices, directory, readers)
+        choice, database = finding.choice, None
+        if stanza and choice.backup:
+            database = _database(stanza, choice.backup)
+            choice = replace(choice, backup=_with_details(backrest, request, choice.backup))
+        rescue = _rescue(request, directory, reader) if reader else None
+    facts = replace(_read_facts(backrest, request, choice, database, locked), rescue=rescue)
+    return make_plan(request, choice, database, facts)
+
+
+def _first_that_serves(
+    backrest: PgBackRest,
+    request: Request,
+    stanza: Stanza | None,
+    choices: t.Sequence[Choice],
+    directory: Directory,
+    readers: ExitStack,
+) -> tuple[Finding, WalReader | None, Programs | None]:
+    """What the first repository says that serves, with what was against those before it as warnings.
+
+    When none serves, the first one with a backup, and all problems of all of them.
+    """
+    problems: list[Problem] = []
+    fallback: tuple[Finding, WalReader | None, Programs | None] | None = None
+    for choice in choices:
+        database = _database(stanza, choice.backup) if stanza and choice.backup else None
+        if stanza is None or choice.backup is None or database is None:
+            problems += choice.problems
+            continue
+        programs = find_programs(int(database.version.split(".")[0]), request.bindir)
+        reader = readers.enter_context(_reader(backrest, request, stanza, choice.backup, database, programs))
+        finding = examine(request, choice, reader, directory, _no_pg_waldump(programs, database))
+        if not finding.problems:
+            notes = [problem.text() for problem in problems] + finding.choice.warnings
+            return replace(finding, choice=replace(finding.choice, problems=[], warnings=notes)), reader, programs
+        problems += finding.problems
+        fallback = fallback or (finding, reader, programs)
+    finding, reader_, programs_ = fallback or (Finding(Choice(None)), None, None)
+    return replace(finding, choice=replace(finding.choice, problems=problems)), reader_, programs_
+
+
+def _reader(
+    backrest: PgBackRest, request: Request, stanza: Stanza, backup: Backup, database: Database, programs: Programs
+) -> WalReader:
+    return WalReader(
+        backrest,
+        request.stanza,
+        backup.repo_key,
+        archive_id(stanza, backup, database),
+        database.system_id,
+        database.version,
+        request.pgdata,
+        programs.bindir if programs.pg_waldump else None,
+        request.workspace,
+    )
+
+
+def _no_pg_waldump(programs: Programs, database: Database) -> str | None:
+    if programs.pg_waldump:
+        return None
+    return programs.other or f"pg_waldump of PostgreSQL {database.version} is not on this host"
+
+
+def _rescue(request: Request, directory: Directory, reader: WalReader) -> Rescue | None:
+    """The WAL that would be lost with the directory."""
+    if request.workspace is None or directory.state not in ("cluster", "unfinished"):
+        return None
+    kept = rescue_directory(request.workspace, reader.system_id)
+    archived = archived_names(reader.listing())
+    return find_rescue(request.pgdata, kept, reader.wal_here(), archived, trusted=directory.unfinished is None)
 
 
 def _read_facts(
@@ -105,16 +176,15 @@ def _read_facts(
     )
 
 
-def _with_details(choice: Choice, stanza: Stanza | None) -> Choice:
-    backup = choice.backup
-    if stanza is None or backup is None:
-        return choice
-    detailed = next((b for b in stanza.backups if (b.label, b.repo_key) == (backup.label, backup.repo_key)), backup)
-    return Choice(detailed, choice.problems, choice.warnings)
+def _with_details(backrest: PgBackRest, request: Request, backup: Backup) -> Backup:
+    """The backup with what pgBackRest tells only about one that it is asked for."""
+    stanza = find_stanza(parse_info(backrest.info(set=backup.label, repo=backup.repo_key)), request.stanza)
+    known = stanza.backups if stanza else []
+    return next((b for b in known if (b.label, b.repo_key) == (backup.label, backup.repo_key)), backup)
 
 
-def _database(stanza: Stanza, choice: Choice) -> Database | None:
-    key = (choice.backup.database_id, choice.backup.repo_key) if choice.backup else None
+def _database(stanza: Stanza, backup: Backup) -> Database | None:
+    key = (backup.database_id, backup.repo_key)
     return next((database for database in stanza.databases if (database.id, database.repo_key) == key), None)
 
 

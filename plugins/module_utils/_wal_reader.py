@@ -28,6 +28,7 @@ from ._waldump import Commit, End, Record, parse_commit, parse_record, parse_res
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _ARCHIVED = re.compile(r"(?:.*/)?([0-9A-F]{24})-[0-9a-f]{40}")
 _PREFIX = "pgops-wal-"
+_PARALLEL = 4
 _STALE_AFTER = 60  # seconds; a younger directory may not have its lock yet
 _QUIET = {"log_level_file": "off"}
 
@@ -57,7 +58,7 @@ class WalReader:
         self._backrest = backrest
         self._path_in_repository = f"archive/{stanza}/{archive_id}"
         self._repo = repo
-        self._system_id = system_id
+        self.system_id = system_id
         self._pg_major = int(pg_version.split(".")[0])
         self._pgdata = pgdata
         self._bindir = bindir
@@ -66,6 +67,7 @@ class WalReader:
         self._resources = contextlib.ExitStack()
         self._listing: dict[str, t.Any] | None = None
         self._archived: frozenset[str] = frozenset()
+        self._here: dict[str, str] | None = None
         self._local: dict[str, str] | None = None
         self._segment_size: int | None = None
         self._fetched: list[str] = []
@@ -87,12 +89,12 @@ class WalReader:
         """Size of a segment in bytes, read from the header of one. Raises WalError when there is none."""
         if self._segment_size is None:
             self.listing()
-            names = sorted(self.local_segments())[-1:] or sorted(self._archived)[-1:]
-            if not names:
-                raise WalError(f"There is no WAL of cluster {self._system_id} in repository {self._repo} nor here.")
-            header = read_header(self._path(names[0]))
+            path = max(self.wal_here().values(), default=None)
+            if path is None and not self._archived:
+                raise WalError(f"There is no WAL of cluster {self.system_id} in repository {self._repo} nor here.")
+            header = read_header(path or self._get(max(self._archived)))
             if header is None:
-                raise WalError(f"Segment {names[0]} has no header of a WAL segment.")
+                raise WalError(f"The newest WAL of cluster {self.system_id} has no header of a WAL segment.")
             self._segment_size = header.segment_size
         return self._segment_size
 
@@ -120,29 +122,45 @@ class WalReader:
             raise WalError(f"The history file {name} is neither in repository {self._repo} nor on this host.")
         return text
 
+    def histories(self, timelines: t.Sequence[int]) -> dict[int, str]:
+        """Texts of several history files."""
+        self._prepare()
+        with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+            return dict(zip(timelines, pool.map(self.history, timelines)))
+
     def local_histories(self) -> list[int]:
         """Timelines whose history file is on this host."""
         names = (name for place in self._places() for name in _names(place))
         return sorted({int(name[:8], 16) for name in names if re.fullmatch(r"[0-9A-F]{8}\.history", name)})
 
-    def local_segments(self) -> dict[str, str]:
-        """Name and path of this cluster's segments on this host: in its directory, and rescued ones.
+    def wal_here(self) -> dict[str, str]:
+        """Name and path of all WAL of this cluster on this host: in its directory, and rescued.
 
         PostgreSQL gives segments that it no longer needs the names of future ones. Their header still has the old
-        address, so they do not count; nor do those of a timeline that went another way than the archived one.
+        address, so they do not count.
         """
-        if self._local is None:
+        if self._here is None:
             found: dict[str, str] = {}
             for place in self._places():
-                names = [name for name in _names(place) if _SEGMENT.fullmatch(name)]
-                strays = {
-                    timeline for timeline in {int(name[:8], 16) for name in names} if self._strays(place, timeline)
-                }
-                for name in names:
+                for name in filter(_SEGMENT.fullmatch, _names(place)):
                     path = os.path.join(place, name)
-                    if int(name[:8], 16) not in strays and belongs(name, read_header(path), self._system_id):
+                    if belongs(name, read_header(path), self.system_id):
                         found.setdefault(name, path)
-            self._local = found
+            self._here = found
+        return self._here
+
+    def local_segments(self) -> dict[str, str]:
+        """Of the WAL on this host that which goes together with the archive.
+
+        A timeline that went another way than the archived one of this number was begun by another cluster.
+        """
+        if self._local is None:
+            here = self.wal_here()
+            origins = {(os.path.dirname(path), int(name[:8], 16)) for name, path in here.items()}
+            strays = {origin for origin in origins if self._strays(*origin)}
+            self._local = {
+                name: path for name, path in here.items() if (os.path.dirname(path), int(name[:8], 16)) not in strays
+            }
         return self._local
 
     @contextlib.contextmanager
@@ -295,7 +313,7 @@ class WalReader:
         """Directory whose ``pg_control`` tells pgBackRest which cluster it is asked about."""
         if self._pg_path is None:
             try:
-                fits = read_control_data(self._pgdata).system_identifier == self._system_id
+                fits = read_control_data(self._pgdata).system_identifier == self.system_id
             except ClusterError:
                 fits = False
             self._pg_path = self._pgdata if fits else self._stand_in()
@@ -308,7 +326,7 @@ class WalReader:
                 f"not that, and what PostgreSQL {self._pg_major} writes in its place is not known here."
             )
         path = os.path.join(self._temporary(), "cluster")
-        write_stand_in(path, self._system_id, self._pg_major)
+        write_stand_in(path, self.system_id, self._pg_major)
         return path
 
     def _temporary(self) -> str:
