@@ -154,6 +154,9 @@ def _plan(backrest: PgBackRest, wanted: Wanted, busy: bool) -> Plan:
     try:
         plan = read_plan(backrest, wanted.request, busy)
     except PlanError as error:
+        beside = wanted.workspace == default_workspace(wanted.request.pgdata)
+        if beside and any(problem.code == "not_writable" for problem in error.problems):
+            problems = []  # the same directory again
         raise PlanError([*error.problems, *problems]) from None
     if problems:
         raise PlanError(problems)
