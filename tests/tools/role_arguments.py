@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-TYPES = {"bool": bool, "dict": dict, "int": int, "list": list, "path": str, "str": str}
+TYPES = {"bool": bool, "dict": dict, "int": int, "list": list, "path": str, "raw": object, "str": str}
 
 
 def read(path: Path) -> dict[str, t.Any]:

@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What came of a restore, for a tired human and as data. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._progress_line import duration, size
+from ._status_text import labelled
+
+Record = t.Dict[str, t.Any]
+
+_PHASES = ("plan", "stop", "restore", "recovery", "backup")
+
+
+def held(stanzas: t.Sequence[Record], timeline: int) -> list[int]:
+    """The repositories that have a good backup of this timeline or a later one, taken since the restore."""
+    return sorted(
+        {
+            backup["repo_key"]
+            for stanza in stanzas
+            for backup in stanza["backups"]
+            if not backup.get("error") and int((backup.get("wal_start") or "0")[:8], 16) >= timeline
+        }
+    )
+
+
+def summary(facts: Record) -> Record:
+    """``lines`` for people, ``data`` for the next job, and sentences in ``failed`` about standbys."""
+    data = _data(facts)
+    return {
+        "lines": [
+            _head(facts, data),
+            *labelled("from", [_source(facts["plan"])]),
+            *labelled("to", _moment(facts)),
+            *labelled("timeline", _timeline(facts["recovery"])),
+            *labelled("took", [_took(data["seconds"])]),
+            *labelled("kept", _kept(facts)),
+            *labelled("backup", _backups(facts)),
+            *labelled("standbys", _standbys(facts, data["standbys"])),
+            *labelled("next", _next(facts)),
+        ],
+        "data": data,
+        "failed": [f"{item['host']} is not rebuilt: {item['why']}" for item in data["standbys"] if item["why"]],
+    }
+
+
+def phases(clock: t.Mapping[str, t.Any]) -> dict[str, float]:
+    """Seconds of each phase from the moments at which they ended.
+
+    >>> phases({"begin": 10.0, "plan": 12.5, "stop": 13.0})
+    {'plan': 2.5, 'stop': 0.5}
+    """
+    before, found = float(clock["begin"]), {}
+    for name in _PHASES:
+        if name in clock:
+            found[name] = round(float(clock[name]) - before, 1)
+            before = float(clock[name])
+    return found
+
+
+def _data(facts: Record) -> Record:
+    recovery = facts["recovery"]
+    return {
+        "stanza": facts["cluster"]["stanza"],
+        "host": facts["host"],
+        "pgdata": facts["cluster"]["data_directory"],
+        "restored": not facts["done"],
+        "plan": facts["plan"],
+        "outcome": recovery["outcome"],
+        "reached": recovery["reached"],
+        "verdict": recovery["verdict"],
+        "stop": recovery["stop"],
+        "timeline": recovery["timeline"],
+        "seconds": phases(facts["clock"]),
+        "kept": facts["plan"].get("keeps"),
+        "backups": [
+            {"repo": result["job"]["repo"], **(result["backup"] or {})}
+            for result in facts["backups"]
+            if result.get("backup") and not result.get("failed")
+        ],
+        "standbys": [_standby(item, facts) for item in facts["standbys"]],
+    }
+
+
+def _standby(item: Record, facts: Record) -> Record:
+    """A standby with its ``state``: following, rebuilt, failed, listed, outside of the play, or unseen."""
+    told = facts["rebuilt"].get(item["host"]) or {}
+    state, why = item["state"], told.get("failed") or ""
+    if state == "play":
+        state = "failed" if why else "rebuilt" if told.get("rebuilt") else "following" if told else "listed"
+    return {"host": item["host"], "state": state, "why": why}
+
+
+def _head(facts: Record, data: Record) -> str:
+    name = f"{data['stanza']} on {data['host']}"
+    if facts["done"]:
+        since = facts["plan"].get("restored_at")
+        return f"{name}: RESTORED ALREADY{f', since {since}' if since else ''}. {_STATES[data['outcome']]}"
+    return f"{name}: RESTORED. {_STATES[data['outcome']]}"
+
+
+_STATES = {
+    "promoted": "The cluster takes writes.",
+    "paused": "The cluster waits at the target, read-only.",
+    "shutdown": "PostgreSQL has shut down at the target.",
+}
+
+
+def _source(plan: Record) -> str:
+    backup = plan.get("backup")
+    if not backup:
+        return "an earlier run"
+    return f"{backup['type']} backup {backup['label']} of repository {backup['repo_key']}"
+
+
+def _moment(facts: Record) -> list[str]:
+    asked = facts["plan"]["target"]["text"] if facts["plan"].get("target") else "as asked"
+    recovery = facts["recovery"]
+    return [f"asked: {asked}", f"reached: {recovery['verdict']}", *_last_commit(recovery)]
+
+
+def _last_commit(recovery: Record) -> list[str]:
+    stop = recovery.get("stop") or {}
+    found = [f"last commit {stop['last_commit']}"] if stop.get("last_commit") else []
+    found += [f"end of the WAL at {stop['lsn']}"] if stop.get("lsn") else []
+    return [", ".join(found)] if found else []
+
+
+def _timeline(recovery: Record) -> list[str]:
+    if not recovery["timeline"]:
+        return []
+    before = recovery.get("timeline_before")
+    return [f"{recovery['timeline']}{f', before it {before}' if before else ''}"]
+
+
+def _took(seconds: t.Mapping[str, float]) -> str:
+    parts = [f"{name} {value:.1f} s" if value < 60 else f"{name} {duration(value)}" for name, value in seconds.items()]
+    return f"{duration(sum(seconds.values()))}: {', '.join(parts)}"
+
+
+def _kept(facts: Record) -> list[str]:
+    plan, lines = facts["plan"], []
+    if plan.get("keeps"):
+        lines.append(f"the old directory, {_size_of(plan)}: {plan['keeps']}")
+    rescue = plan.get("rescue") or {}
+    if rescue.get("segments"):
+        lines.append(f"{rescue['segments']} rescued WAL segments, {size(rescue['bytes'])}: {rescue['path']}")
+    if lines:
+        lines.append("Remove them with rm -r when you are sure that nothing in them is missed.")
+    return lines
+
+
+def _size_of(plan: Record) -> str:
+    return size(sum(item["bytes"] for item in plan.get("overwrites") or []))
+
+
+def _backups(facts: Record) -> list[str]:
+    if facts["recovery"]["outcome"] != "promoted":
+        return []
+    if not facts["wanted"]["backup"]:
+        return ["none was taken, as restore_backup says. Take one soon: until then a restore replays all WAL since."]
+    taken = [
+        f"repository {result['job']['repo']}: {result['backup']['type']} {result['backup']['label']}"
+        for result in facts["backups"]
+        if result.get("backup")
+    ]
+    found = held(facts["held"], facts["recovery"]["timeline"] or 0)
+    return taken + [f"repository {repo}: has one of this timeline" for repo in found]
+
+
+def _standbys(facts: Record, standbys: t.Sequence[Record]) -> list[str]:
+    words = {
+        "following": "follows the new timeline",
+        "rebuilt": "was rebuilt and follows",
+        "failed": "FAILED, see below",
+        "listed": "still has the old data. Rebuild it: run the play again with restore_rebuild_standbys=true",
+        "outside": "is not in this play. Rebuild it: run the play with it and restore_rebuild_standbys=true",
+        "unseen": "could not be seen. Rebuild it, if it is a standby, before it is used again",
+    }
+    return [f"{item['host']} {words[item['state']]}" for item in standbys]
+
+
+def _next(facts: Record) -> list[str]:
+    cluster, outcome = facts["cluster"], facts["recovery"]["outcome"]
+    if outcome == "paused":
+        return [
+            f"Look at the data, read-only: psql --port {cluster['port']} on {facts['host']}.",
+            "If it is what you want, run the play again with restore_target_action=promote: nothing is restored again.",
+            "If not, run it with another target.",
+        ]
+    if outcome == "shutdown":
+        return [
+            f"{cluster['data_directory']} holds the cluster as of the target, and PostgreSQL is stopped.",
+            "A start would stop there again. To open it, run the play with restore_target_action=promote and "
+            "restore_repeat=true.",
+        ]
+    return []
