@@ -22,8 +22,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ansible
@@ -34,6 +35,7 @@ COLLECTION = Path(__file__).resolve().parents[2]
 MODULES = "ansible_collections.pgops.pgbackrest.plugins.modules"
 USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
 PASSPHRASE = "correct-horse-battery-staple"
+UTC_NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')"
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,22 @@ class Cluster:
         output = checked([program, *words, "-F", "\x1f", "-c", text]).stdout
         return [tuple(line.split("\x1f")) for line in output.splitlines()]
 
+    def open_up(self) -> None:
+        """Start a restored cluster and wait until it has recovered and takes writes."""
+        self.start()
+        deadline = time.monotonic() + 30
+        while self.sql("SELECT pg_is_in_recovery()") != [("f",)]:
+            assert time.monotonic() < deadline, self.log_tail()
+            time.sleep(0.05)
+
+    def rows(self, table: str = "t") -> list[str]:
+        """Open the restored cluster, read the table of ``write_history`` and stop it."""
+        self.open_up()
+        found = [row[0] for row in self.sql(f"SELECT v FROM {table} ORDER BY v")]
+        self.stop()
+        order = {"in backup": 0, "first": 1, "second": 2}
+        return sorted(found, key=lambda value: order.get(value, len(order)))
+
     def pgbackrest(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run pgBackRest itself on this stanza."""
         argv = [self.executable, f"--config={self.config}", f"--stanza={self.stanza}", *words]
@@ -363,3 +381,65 @@ def tree_hash_fixture() -> t.Callable[[str | Path], str]:
         return digest.hexdigest()
 
     return tree_hash
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A stopped cluster kept to be put back, and what its targets are called."""
+
+    copy: Path
+    cluster: t.Any
+    marks: dict[str, str]
+
+
+@pytest.fixture(scope="module", name="snapshots")
+def snapshots_fixture() -> t.Iterator[dict[str, Snapshot]]:
+    """One snapshot for each pair of programs: a backup takes longer than most of the tests."""
+    found: dict[str, Snapshot] = {}
+    yield found
+    for snapshot in found.values():
+        shutil.rmtree(snapshot.copy.parent)
+
+
+@pytest.fixture(name="stopped")
+def stopped_fixture(
+    request: pytest.FixtureRequest, programs: t.Any, snapshots: dict[str, Snapshot]
+) -> t.Iterator[t.Any]:
+    """A stopped cluster with a backup and two commits after it."""
+    if str(programs) not in snapshots:
+        cluster = request.getfixturevalue("protected")
+        marks = write_history(cluster)
+        copy = Path(tempfile.mkdtemp(prefix="pgops-snapshot-", dir="/tmp")) / "root"
+        subprocess.run(["cp", "-a", str(cluster.root), str(copy)], check=True)
+        snapshots[str(programs)] = Snapshot(copy, cluster, marks)
+    snapshot = snapshots[str(programs)]
+    root = snapshot.cluster.root
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run(["cp", "-a", str(snapshot.copy), str(root)], check=True)
+    cluster = replace(snapshot.cluster, options={})
+    yield cluster
+    cluster.stop("immediate")
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(name="history")
+def history_fixture(stopped: t.Any, programs: t.Any, snapshots: dict[str, Snapshot]) -> dict[str, str]:
+    """What each kind of target is called in the stopped cluster."""
+    return snapshots[str(programs)].marks
+
+
+def write_history(cluster: t.Any) -> dict[str, str]:
+    """A backup and two commits; the cluster is stopped after them."""
+    cluster.sql("CREATE TABLE t (v text)")
+    cluster.sql("INSERT INTO t VALUES ('in backup')")
+    marks = {"label": cluster.backup()}
+    time.sleep(1.1)  # pgBackRest compares whole seconds
+    marks["xid"] = cluster.sql("INSERT INTO t VALUES ('first') RETURNING txid_current()")[0][0]
+    marks["lsn"] = cluster.sql("SELECT pg_current_wal_lsn()")[0][0]
+    cluster.sql("SELECT pg_create_restore_point('before_second')")
+    marks["time"] = cluster.sql(UTC_NOW)[0][0]
+    time.sleep(0.05)
+    cluster.sql("INSERT INTO t VALUES ('second')")
+    cluster.archive()
+    cluster.stop()
+    return marks
