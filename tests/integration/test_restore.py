@@ -35,7 +35,9 @@ def test_every_target_gives_its_rows_and_a_second_run_changes_nothing(
     stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
 ) -> None:
     copies = {"archive_mode": "off"} if stopped.pg_major >= 12 else {}
-    params = {**stopped.common, "delta": True, **copies}
+    # PostgreSQL 11 and 18 may be here without pg_waldump; then nothing but recovery itself shows the target.
+    proofless = {} if os.path.exists(f"{stopped.bindir}/pg_waldump") else {"allow_unproven": True}
+    params = {**stopped.common, "delta": True, **copies, **proofless}
     at = {**params, "target_action": "promote", "target_timeline": "current"}
     cases: list[tuple[dict[str, t.Any], list[str]]] = [
         ({**params, "type": "immediate", "target_action": "promote"}, ["in backup"]),
@@ -328,9 +330,10 @@ def test_a_second_recovery_asks_for_the_timeline(stopped: t.Any, history: dict[s
     stopped.open_up()
     stopped.archive()
     stopped.stop()
-    refused = run("restore", params)
+    refused = run("restore", {**params, "repeat": True})
     assert codes(refused) == ["timeline"]
-    assert "target_timeline: current for the history on timeline 1" in refused["msg"]
+    assert "Timeline 2 began within a minute of the target time" in refused["msg"]
+    assert "current for timeline 1 of the backup, or latest for timeline 2" in refused["msg"]
     result = run("restore", {**params, "target_timeline": "current"})
     assert not result["failed"], result
     assert stopped.rows() == ["in backup", "first"]
