@@ -4,11 +4,14 @@
 
 """The plan of a restore: facts in, a plan or a list of named problems out. Pure. Private to the collection.
 
-Order of use: ``choose_backup`` (_choice), ``destinations``, then ``make_plan`` with the facts about all places.
+Order of use: ``candidates`` (_choice), ``find_route`` and ``prove`` (_proof), ``destinations`` (_plan_request), then
+``make_plan`` with the facts about all places. The checks themselves are in _plan_checks and _plan_space.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -18,20 +21,26 @@ from ._plan_checks import (
     FIRST_USER_OID,
     directory_problems,
     identity_problems,
+    keeper_problems,
     link_warnings,
     name_problems,
     place_problems,
+    program_problems,
     setting_problems,
-    space_of,
-    space_problems,
     stop_problems,
+    tablespace_problems,
+    tablespace_warnings,
+    wal_link_problems,
     warnings_of,
 )
 from ._plan_request import Destination, Facts, Request, absolute, destinations, option_problems, same_path, stands
+from ._plan_space import Space, space_of, space_problems, space_warnings
 from ._plan_text import human_size, mask_settings, secrets_in, text
-from ._problem import PlanError
+from ._problem import PlanError, Problem
+from ._proof import Proof
 from ._repository import Backup, Database
 from ._rescue import Rescue
+from ._swap import kept_path
 
 __all__ = [  # what others need of the plan comes from here
     "Destination",
@@ -50,12 +59,16 @@ __all__ = [  # what others need of the plan comes from here
     "secrets_in",
 ]
 
-_MOOT_WHEN_DONE = ("not_empty", "space")
+_MOOT_WHEN_DONE = ("not_empty", "space", "backup_running", "tablespace_newer")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A restore that may be done; ``done`` when the directory holds it already. Sizes are bytes."""
+    """A restore that may be done; ``done`` when the directory holds it already. Sizes are bytes.
+
+    The target of ``request`` names the timeline that was chosen for it. ``proof`` is None for types without recovery
+    from the archive.
+    """
 
     request: Request
     backup: Backup
@@ -64,15 +77,33 @@ class Plan:
     destinations: list[Destination]
     delta: bool
     overwrites: list[dict[str, t.Any]]
-    space: dict[str, int]
+    space: Space
     warnings: list[str]
     done: bool = False
     rescue: Rescue | None = None
+    proof: Proof | None = None
 
     @property
     def pg_major(self) -> int:
         """Major version of the backup."""
         return int(self.database.version.split(".")[0])
+
+    @property
+    def mode(self) -> str:
+        """How it is done: none, swap, delta, full."""
+        return "none" if self.done else "swap" if self.request.swap else "delta" if self.delta else "full"
+
+    @property
+    def keeps(self) -> str | None:
+        """Where a swap moves the old directory."""
+        filled = self.directory.state not in ("missing", "empty")
+        return kept_path(self.request.pgdata, self.request.stamp or "") if self.mode == "swap" and filled else None
+
+    @property
+    def id(self) -> str:
+        """Identity of the plan: the same as long as all that was decided is the same, whatever sizes and WAL do."""
+        text_ = json.dumps(self._decisions(), sort_keys=True)
+        return f"{self.backup.label}-{hashlib.sha256(text_.encode()).hexdigest()[:8]}"
 
     def settings(self) -> dict[str, str]:
         """Recovery settings of the restored cluster, restore_command of pgBackRest aside."""
@@ -116,54 +147,125 @@ class Plan:
         backup = self.backup.to_dict()
         shown = ("label", "type", "repo_key", "start_time", "stop_time", "lsn_stop", "wal_start", "size")
         return {
+            "id": self.id,
             "stanza": self.request.stanza,
             "backup": {name: backup[name] for name in shown},
             "target": self.request.target.to_dict(),
             "directory": self.directory.to_dict(),
-            "method": "none" if self.done else "delta" if self.delta else "full",
+            "mode": self.mode,
             "overwrites": self.overwrites,
+            "keeps": self.keeps,
+            "expected_bytes": self.backup.size,
+            "window": self.proof.window if self.proof else None,
+            "wal": self.proof.wal if self.proof else None,
+            "rescue": (self.rescue or Rescue("")).to_dict(),
             "tablespaces": [d.to_dict() for d in self.destinations if d.kind == "tablespace"],
             "links": [d.to_dict() for d in self.destinations if d.kind == "link"],
             "databases_left_out": sorted(self.zeroed()),
-            "space": self.space,
+            "space": self.space.to_dict(),
             "recovery_settings": mask_settings(self.settings()),
             "warnings": self.warnings,
             "text": self.text(),
         }
 
+    def _decisions(self) -> dict[str, t.Any]:
+        """What makes two plans the same. Secrets are left out: a short hash would allow to guess them."""
+        request, proof = self.request, self.proof
+        places = destinations(replace(request, stamp=None), self.backup)
+        return {
+            "stanza": request.stanza,
+            "system": self.database.system_id,
+            "pgdata": request.pgdata,
+            "backup": [self.backup.repo_key, self.backup.label],
+            "target": {**request.target.to_dict(), "timeline": proof.route.timeline if proof else None},
+            "mode": "swap" if request.swap else "delta" if request.delta else "full",
+            "places": [[place.kind, place.name, place.path] for place in places],
+            "databases": sorted(self.zeroed()),
+            "settings": mask_settings(self.settings()),
+        }
 
-def make_plan(request: Request, choice: Choice, database: Database | None, facts: Facts) -> Plan:
+
+def make_plan(
+    request: Request, choice: Choice, database: Database | None, facts: Facts, proof: Proof | None = None
+) -> Plan:
     """The plan, or PlanError with every problem found."""
-    backup = choice.backup
-    problems = [*choice.problems, *directory_problems(request, facts), *stop_problems(request, facts)]
+    backup, directory = choice.backup, facts.directory
+    problems = [*choice.problems, *directory_problems(request, facts), *keeper_problems(request, facts)]
+    problems += [*stop_problems(request, facts), *identity_problems(request, database, directory)]
     if backup is None or database is None:
-        problems += identity_problems(request, None, facts.directory)
         raise PlanError(problems)
+    if proof:
+        problems += [problem for problem in proof.problems if problem not in problems]
+    plan = _plan(_with_timeline(request, proof), choice, backup, database, facts, proof)
+    problems += _problems(plan, facts)
+    if holds(plan, directory):
+        problems = [problem for problem in problems if problem.code not in _MOOT_WHEN_DONE]
+        plan = replace(plan, done=True, overwrites=[])
+    if request.plan_id and request.plan_id != plan.id:
+        problems.append(_plan_changed(request.plan_id, plan))
+    if problems:
+        raise PlanError(problems)
+    return plan
+
+
+def _plan(
+    request: Request, choice: Choice, backup: Backup, database: Database, facts: Facts, proof: Proof | None
+) -> Plan:
     targets = destinations(request, backup)
-    problems += identity_problems(request, database, facts.directory)
-    problems += name_problems(request, backup)
-    problems += setting_problems(request, int(database.version.split(".")[0]))
-    problems += place_problems(request, targets, facts)
-    space = space_of(backup, facts)
-    problems += space_problems(request, space)
-    plan = Plan(
+    space = space_of(request, backup, facts, proof)
+    return Plan(
         request=request,
         backup=backup,
         database=database,
         directory=facts.directory,
         destinations=targets,
-        delta=facts.directory.state in ("cluster", "unfinished"),
-        overwrites=_overwrites(facts),
+        delta=facts.directory.state in ("cluster", "unfinished") and not request.swap,
+        overwrites=[] if request.swap else _overwrites(facts),
         space=space,
-        warnings=[*choice.warnings, *warnings_of(request, facts), *link_warnings(request, targets)],
+        warnings=[
+            *choice.warnings,
+            *(proof.warnings if proof else []),
+            *warnings_of(request, facts),
+            *link_warnings(request, targets),
+            *tablespace_warnings(request, backup, facts),
+            *space_warnings(space),
+        ],
         rescue=facts.rescue,
+        proof=proof,
     )
-    if holds(plan, facts.directory):
-        problems = [problem for problem in problems if problem.code not in _MOOT_WHEN_DONE]
-        plan = replace(plan, done=True, overwrites=[])
-    if problems:
-        raise PlanError(problems)
-    return plan
+
+
+def _problems(plan: Plan, facts: Facts) -> list[Problem]:
+    """What stands against this backup at these places."""
+    request, backup = plan.request, plan.backup
+    return [
+        *name_problems(request, backup),
+        *setting_problems(request, plan.pg_major),
+        *program_problems(request, plan.database, facts),
+        *place_problems(request, plan.destinations, facts),
+        *wal_link_problems(request, plan.destinations, facts),
+        *tablespace_problems(request, backup, facts),
+        *space_problems(request, plan.space),
+    ]
+
+
+def _with_timeline(request: Request, proof: Proof | None) -> Request:
+    """The request, with the timeline that was chosen for its target."""
+    if proof is None or proof.route.written is None:
+        return request
+    return replace(request, target=replace(request.target, timeline=proof.route.written))
+
+
+def _plan_changed(approved: str, plan: Plan) -> Problem:
+    label = approved.rpartition("-")[0]
+    what = (
+        f"it starts from backup set {plan.backup.label}"
+        if label != plan.backup.label
+        else "the backup is the same, the target, a place or a setting is not"
+    )
+    sentence = f"The plan {approved} was approved, but what would be done now is plan {plan.id}: {what}."
+    hint = "Look at the plan again (check mode), and approve the new one if it is right."
+    return Problem("plan_changed", sentence, hint)
 
 
 def differences(plan: Plan, found: Directory) -> list[str]:

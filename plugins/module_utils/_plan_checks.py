@@ -12,11 +12,11 @@ import typing as t
 from ._cluster import Postmaster
 from ._directory import Directory
 from ._plan_request import Destination, Facts, Request, absolute, same_path, stands
-from ._plan_text import human_size
 from ._problem import Problem
 from ._repository import Backup, Database
 
 FIRST_USER_OID = 16384  # FirstNormalObjectId; databases below it are always restored
+_ALLOWED_ON_STANDBY = ("standby", "none", "preserve")
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
 
@@ -40,9 +40,109 @@ def directory_problems(request: Request, facts: Facts) -> list[Problem]:
             Problem("locked", f"Another restore works on {path}.", "Wait until it ends; this one changed nothing.")
         )
     problems += _running_problems(request, directory)
-    if directory.state in ("cluster", "unfinished", "other") and not request.delta:
+    if directory.state in ("cluster", "unfinished", "other") and not request.delta and not request.swap:
         problems.append(_not_empty(path, directory))
+    if request.swap and facts.parent and not facts.parent.writable:
+        problems.append(
+            Problem(
+                "not_writable",
+                f"{facts.user} cannot write to {facts.parent.path}, where {path} is to change places.",
+                f"Give {facts.parent.path} to {facts.user}, or set delta: true to restore in place.",
+            )
+        )
     return problems
+
+
+def keeper_problems(request: Request, facts: Facts) -> list[Problem]:
+    """Whether somebody else looks after this cluster, or works for it now."""
+    directory, path = facts.directory, request.pgdata
+    problems = []
+    if directory.patroni:
+        problems.append(
+            Problem(
+                "patroni",
+                f"{path} has a patroni.dynamic.json: Patroni runs this cluster, and would start it in the middle of "
+                "the restore or copy another member over it.",
+                "Restore through Patroni (bootstrap method with pgBackRest), or take the cluster out of it: stop "
+                "Patroni on all members, move that file away, and after the restore let Patroni take the cluster over "
+                "(patronictl remove, then start it here first).",
+            )
+        )
+    if directory.standby and directory.state == "cluster" and request.target.type not in _ALLOWED_ON_STANDBY:
+        problems.append(
+            Problem(
+                "standby",
+                f"{path} is a standby: it follows a primary, which this restore would not bring back.",
+                "Restore on the primary and rebuild the standbys from it. To rebuild this standby set type: standby. "
+                "If it is to become a cluster of its own, promote it first.",
+            )
+        )
+    return [*problems, *_running_backup_problems(request, facts)]
+
+
+def _running_backup_problems(request: Request, facts: Facts) -> list[Problem]:
+    running, elsewhere = facts.running, _is_elsewhere(request, facts)
+    if not running or running.get("command") != "backup" or elsewhere or request.target.type == "standby":
+        return []
+    sentence = f"pgBackRest is taking a backup of stanza {request.stanza} at this moment."
+    hint = "Wait until it ends, or end it, and keep its timer from starting another one."
+    return [Problem("backup_running", sentence, hint)]
+
+
+def _is_elsewhere(request: Request, facts: Facts) -> bool:
+    return bool(facts.configured_pgdata and not same_path(facts.configured_pgdata, request.pgdata))
+
+
+def program_problems(request: Request, database: Database, facts: Facts) -> list[Problem]:
+    """Whether the restored cluster can be started here."""
+    programs, major = facts.programs, database.version.split(".")[0]
+    if programs is None or programs.postgres or request.allow_unproven:
+        return []
+    other = f" ({programs.other})" if programs.other else ""
+    sentence = f"PostgreSQL {major}, which the backup is of, is not installed on this host{other}."
+    hint = f"Install PostgreSQL {major}, or name the directory of its programs in bindir."
+    return [Problem("binaries_missing", sentence, hint)]
+
+
+def wal_link_problems(request: Request, targets: t.Sequence[Destination], facts: Facts) -> list[Problem]:
+    """A restore puts a directory in the place of a linked pg_wal that it does not know of."""
+    link = facts.directory.wal_link
+    target = next((target for target in targets if target.kind == "link" and target.name == "pg_wal"), None)
+    if link is None or (target and target.path):
+        return []
+    sentence = (
+        f"{request.pgdata}/pg_wal is a symbolic link to {link}, and the restore would put a plain directory in its "
+        "place: WAL would fill another file system."
+    )
+    if target:
+        hint = "Set link_all: true to keep the link, or map it with link_map."
+    else:
+        hint = f"The backup does not know the link. Map it: link_map: {{pg_wal: {link}}}."
+    return [Problem("pg_wal_link", sentence, hint)]
+
+
+def newer_tablespaces(backup: Backup, facts: Facts) -> dict[str, str]:
+    """Tablespaces of the directory that the backup does not have: OID and path."""
+    if backup.details is None:
+        return {}
+    known = {str(item["oid"]) for item in backup.details.get("tablespaces", [])}
+    return {oid: path for oid, path in facts.directory.tablespaces.items() if oid not in known}
+
+
+def tablespace_problems(request: Request, backup: Backup, facts: Facts) -> list[Problem]:
+    """A restore in place removes the link to such a tablespace and leaves its files behind as nobody's."""
+    if request.swap or facts.directory.state != "cluster":
+        return []
+    return [
+        Problem(
+            "tablespace_newer",
+            f"The tablespace {oid} at {path} is newer than backup set {backup.label}: a restore in place would remove "
+            "its link, and its files would stay there and belong to no cluster.",
+            "Set swap: true instead of delta, which keeps the old directory with this tablespace. Or save what is in "
+            f"it and remove the link {request.pgdata}/pg_tblspc/{oid} yourself.",
+        )
+        for oid, path in sorted(newer_tablespaces(backup, facts).items())
+    ]
 
 
 def _running_problems(request: Request, directory: Directory) -> list[Problem]:
@@ -80,9 +180,9 @@ def _not_empty(path: str, directory: Directory) -> Problem:
 
 
 def identity_problems(request: Request, database: Database | None, directory: Directory) -> list[Problem]:
-    """Whether a delta restore would touch what is not this stanza's."""
+    """Whether the restore would replace what is not this stanza's."""
     path = request.pgdata
-    if not request.delta or directory.state not in ("cluster", "unfinished", "other"):
+    if not (request.delta or request.swap) or directory.state not in ("cluster", "unfinished", "other"):
         return []
     identifier = directory.control.system_identifier if directory.control else None
     if identifier is None and directory.unfinished:
@@ -90,16 +190,18 @@ def identity_problems(request: Request, database: Database | None, directory: Di
     if directory.state == "other":
         sentence = f"{path} is not empty and no data directory: it has neither PG_VERSION nor backup.manifest."
         return [Problem("not_a_cluster", sentence, "Check pgdata. Empty it yourself if it is right.")]
+    if identifier is None and request.swap:
+        return []  # nothing gets lost; see warnings_of
     if identifier is None:
         sentence = f"{path} does not say which cluster it holds: global/pg_control is missing or broken."
-        hint = "Move the directory away and restore into an empty one, then nothing can be lost."
+        hint = "Set swap: true instead of delta, which keeps the old directory: then nothing can be lost."
         return [Problem("unknown_cluster", sentence, hint)]
     if database and identifier != database.system_id:
         sentence = (
             f"{path} holds another cluster (system identifier {identifier}, PostgreSQL {directory.pg_version}) than "
             f"stanza {request.stanza} (system identifier {database.system_id}, PostgreSQL {database.version})."
         )
-        return [Problem("foreign_cluster", sentence, "Check stanza and pgdata. A delta restore would destroy it.")]
+        return [Problem("foreign_cluster", sentence, "Check stanza and pgdata. A restore would replace it.")]
     return []
 
 
@@ -165,7 +267,7 @@ def setting_problems(request: Request, pg_major: int) -> list[Problem]:
 def place_problems(request: Request, targets: t.Sequence[Destination], facts: Facts) -> list[Problem]:
     problems = []
     place = facts.places.get(None)
-    if place and not place.writable and facts.directory.owned:
+    if place and not place.writable and facts.directory.owned and not request.swap:
         problems.append(_not_writable(request.pgdata, facts.user))
     taken: dict[str, str] = {os.path.normpath(request.pgdata): "the data directory"}
     for destination in targets:
@@ -177,7 +279,7 @@ def place_problems(request: Request, targets: t.Sequence[Destination], facts: Fa
         taken[path] = title
         if not place.writable:
             problems.append(_not_writable(path, facts.user))
-        if not place.empty and not _may_overwrite(destination, facts.directory):
+        if not place.empty and (request.swap or not _may_overwrite(destination, facts.directory)):
             problems.append(
                 Problem(
                     "place_not_empty",
@@ -206,30 +308,23 @@ def _may_overwrite(destination: Destination, directory: Directory) -> bool:
     return directory.state in ("cluster", "unfinished") and stands(destination, directory)
 
 
-def space_of(backup: Backup, facts: Facts) -> dict[str, int]:
-    free = {place.device: place.free for place in facts.places.values()}
-    occupied = sum(place.occupied for place in facts.places.values())
-    return {"needed": backup.size, "free": sum(free.values()), "reused": occupied}
-
-
-def space_problems(request: Request, space: t.Mapping[str, int]) -> list[Problem]:
-    """Certain lack of space. Databases left out are sparse files, so then nothing is certain."""
-    if request.db_include or request.db_exclude or space["free"] + space["reused"] >= space["needed"]:
-        return []
-    reused = f" and {human_size(space['reused'])} that are overwritten" if space["reused"] else ""
-    sentence = (
-        f"The backup has {human_size(space['needed'])}, the file systems of its directories have "
-        f"{human_size(space['free'])} free{reused}."
-    )
-    return [Problem("space", sentence, "Make room, or restore to a larger file system.")]
-
-
 def link_warnings(request: Request, targets: t.Sequence[Destination]) -> list[str]:
     return [
         f"{target.name} is a symbolic link to {target.original} in the backup and becomes plain files in "
         f"{request.pgdata}. Set link_all: true to keep it, or map it with link_map."
         for target in targets
         if target.kind == "link" and target.path is None
+    ]
+
+
+def tablespace_warnings(request: Request, backup: Backup, facts: Facts) -> list[str]:
+    """What becomes of tablespaces that are newer than the backup in a swap."""
+    if not request.swap:
+        return []
+    return [
+        f"The tablespace {oid} at {path} is newer than the backup: the restored cluster does not have it. Its files "
+        "stay with the old directory that is kept."
+        for oid, path in sorted(newer_tablespaces(backup, facts).items())
     ]
 
 
@@ -242,10 +337,13 @@ def warnings_of(request: Request, facts: Facts) -> list[str]:
         warnings.append(
             f"The stop file {facts.stop_file} exists: the restored cluster cannot archive until it is gone."
         )
-    configured = facts.configured_pgdata
-    if configured and not same_path(configured, request.pgdata) and request.archive_mode != "off":
+    if request.swap and facts.directory.state == "cluster" and facts.directory.control is None:
         warnings.append(
-            f"{request.pgdata} is not pg1-path of stanza {request.stanza} ({configured}): archiving from it will fail. "
-            "For a copy beside the original use archive_mode: off, for a new home change pg1-path."
+            f"{request.pgdata} does not say which cluster it holds: global/pg_control is missing or broken. It is kept."
+        )
+    if _is_elsewhere(request, facts) and request.archive_mode != "off":
+        warnings.append(
+            f"{request.pgdata} is not pg1-path of stanza {request.stanza} ({facts.configured_pgdata}): archiving from "
+            "it will fail. For a copy beside the original use archive_mode: off, for a new home change pg1-path."
         )
     return warnings

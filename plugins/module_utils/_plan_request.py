@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._directory import Directory, Place
+from ._programs import Programs
 from ._repository import Backup
 from ._rescue import Rescue
 from ._target import RecoveryTarget
@@ -67,7 +68,11 @@ class Destination:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the host says. ``places`` has the data directory under None and the others under their destinations."""
+    """What the host says. ``places`` has the data directory under None and the others under their destinations.
+
+    ``parent`` is the directory that the data directory stands in, ``workspace`` that of the restore. ``running`` is the
+    command that pgBackRest works on for this stanza now, as info tells it.
+    """
 
     directory: Directory
     places: dict[Destination | None, Place]
@@ -77,6 +82,10 @@ class Facts:
     stop_file: str | None = None
     stop_blocks_archive_get: bool = False
     rescue: Rescue | None = None
+    programs: Programs | None = None
+    running: t.Mapping[str, t.Any] | None = None
+    parent: Place | None = None
+    workspace: Place | None = None
 
 
 def destinations(request: Request, backup: Backup) -> list[Destination]:

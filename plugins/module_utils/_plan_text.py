@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import typing as t
 
 from ._repository import iso_time
@@ -15,6 +16,12 @@ if t.TYPE_CHECKING:
     from ._plan import Plan
 
 MASK = "********"
+_WIDTH = 110
+_HOW = {
+    "full": "into an empty directory",
+    "delta": "in place (delta): what differs from the backup is overwritten, what is not in it is deleted",
+    "swap": "beside the old directory (swap), which then makes way and is kept",
+}
 _SECRET_WORDS = re.compile(
     r"((?:\w|-)*(?:pass|secret|token|key)(?:\w|-)*\s*[=:]\s*)((?:''|\\'|[^'\s])+|'(?:\\.|''|[^'\\])*')", re.IGNORECASE
 )
@@ -22,20 +29,71 @@ _SECRET_IN_URI = re.compile(r"(://[^:/@\s]*:)([^@\s]+)(@)")
 
 
 def text(plan: Plan) -> list[str]:
-    """The plan in lines for people."""
-    backup, pgdata, space = plan.backup, plan.request.pgdata, plan.space
+    """The plan in lines for people: a title, then what will happen, one fact after the other."""
+    request = plan.request
     if plan.done:
-        return [f"Nothing to do: {pgdata} already holds this restore of stanza {plan.request.stanza}."]
-    how = "delta: what differs is overwritten, what is not in the backup is deleted" if plan.delta else "full"
-    return [
-        f"Restore of stanza {plan.request.stanza} to {pgdata} ({how})",
-        f"from   {backup.type} backup {backup.label} of repository {backup.repo_key}, ended {iso_time(backup.stop)}",
-        f"to     {plan.request.target.sentence()}",
-        *(f"over   {place['path']}: {place['content']}, {human_size(place['bytes'])}" for place in plan.overwrites),
-        *(f"map    {d.kind} {d.name} to {d.path or 'plain files in the data directory'}" for d in plan.destinations),
-        f"space  {human_size(space['needed'])} needed, {human_size(space['free'])} free",
-        *(f"note   {warning}" for warning in plan.warnings),
-    ]
+        return [f"Nothing to do: {request.pgdata} already holds this restore of stanza {request.stanza}."]
+    facts = [*_what(plan), *_wal_lines(plan), *_where(plan), *(("note", warning) for warning in plan.warnings)]
+    lines = [f"Plan {plan.id}: restore of stanza {request.stanza} to {request.pgdata}"]
+    for title, sentence in facts:
+        lines += _wrapped(title, sentence)
+    return lines
+
+
+def _what(plan: Plan) -> t.Iterator[tuple[str, str]]:
+    backup, proof = plan.backup, plan.proof
+    yield "how", _HOW[plan.mode]
+    yield (
+        "from",
+        f"{backup.type} backup {backup.label} of repository {backup.repo_key}, ended {iso_time(backup.stop)}, "
+        f"{human_size(backup.size)}",
+    )
+    yield "to", plan.request.target.sentence()
+    if proof and proof.route.reason:
+        yield "timeline", f"{proof.route.timeline}, because {proof.route.reason}"
+    elif proof:
+        yield "timeline", str(proof.route.timeline)
+
+
+def _wal_lines(plan: Plan) -> t.Iterator[tuple[str, str]]:
+    proof, rescue = plan.proof, plan.rescue
+    if proof:
+        window, wal = proof.window, proof.wal
+        last = window["latest_time"] or window["latest_lsn"] or "the end of the archived WAL"
+        yield "window", f"{window['earliest_time']} to {last} can be reached from this backup"
+        here = f", {wal['from_local']} of them only on this host" if wal["from_local"] else ""
+        count = "1 segment" if wal["segments"] == 1 else f"{wal['segments']} segments"
+        yield "replay", f"WAL {wal['first']} to {wal['last']}: {count}, {human_size(wal['bytes'])}{here}"
+    if rescue and rescue.names:
+        files = "1 WAL file" if len(rescue.names) == 1 else f"{len(rescue.names)} WAL files"
+        yield "rescue", f"{files} that no repository has, {human_size(rescue.size)}, kept in {rescue.directory}"
+
+
+def _where(plan: Plan) -> t.Iterator[tuple[str, str]]:
+    directory = plan.directory
+    for place in plan.overwrites:
+        yield "overwrite", f"{place['path']}: {place['content']}, {human_size(place['bytes'])}"
+    if plan.keeps:
+        yield "keep", f"{directory.path} ({directory.sentence()}) as {plan.keeps}"
+    for destination in plan.destinations:
+        yield destination.kind, f"{destination.name} to {destination.path or 'plain files in the data directory'}"
+    if plan.zeroed():
+        yield "leave out", f"databases with the OIDs {', '.join(map(str, sorted(plan.zeroed())))}"
+    for system in plan.space.file_systems:
+        yield "space", system.text()
+    for name, value in sorted(mask_settings(plan.settings()).items()):
+        yield "setting", f"{name} = {value}"
+
+
+def _wrapped(title: str, sentence: str) -> list[str]:
+    return textwrap.wrap(
+        sentence,
+        _WIDTH,
+        initial_indent=f"  {title:<10} ",
+        subsequent_indent=" " * 13,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def mask_settings(settings: t.Mapping[str, str]) -> dict[str, str]:

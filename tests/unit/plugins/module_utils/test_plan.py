@@ -115,12 +115,15 @@ def test_a_plan_may_be_made_while_the_cluster_runs_but_only_a_plan() -> None:
 
 def test_a_plan_reads_like_a_page() -> None:
     plan = plan_of(DELTA, CLUSTER)
-    assert plan.text()[:3] == [
-        "Restore of stanza main to /srv/pg (delta: what differs is overwritten, what is not in the backup is deleted)",
-        "from   full backup 1F of repository 1, ended 2026-11-22 20:59:35+00:00",
-        f"to     {plan.request.target.sentence()}",
+    assert plan.text() == [
+        f"Plan {plan.id}: restore of stanza main to /srv/pg",
+        "  how        in place (delta): what differs from the backup is overwritten, what is not in it is deleted",
+        "  from       full backup 1F of repository 1, ended 2026-11-22 20:59:35+00:00, 100 B",
+        "  to         the end of the archived WAL",
+        f"  overwrite  /srv/pg: cluster {SYSTEM}, PostgreSQL 15, shut down, timeline 1, checkpoint 0/4000028,",
+        "             0 B",
+        "  space      /srv/pg: 100 B needed, 1000 B free",
     ]
-    assert plan.text()[3].startswith("over   /srv/pg: cluster ")
     assert plan_of(REQUEST, DONE).text() == ["Nothing to do: /srv/pg already holds this restore of stanza main."]
 
 
@@ -140,10 +143,10 @@ def test_all_problems_come_at_once() -> None:
     assert all(problem.sentence.endswith(".") for problem in error.value.problems)
 
 
-@pytest.mark.parametrize(("request_", "directory", "method"), [(DELTA, CLUSTER, "delta"), (DELTA, UNFINISHED, "delta")])
-def test_delta_only_where_something_is(request_: _plan.Request, directory: Directory, method: str) -> None:
-    assert plan_of(request_, directory).to_dict()["method"] == method
-    assert plan_of(request_, EMPTY).to_dict()["method"] == "full"
+@pytest.mark.parametrize(("request_", "directory", "mode"), [(DELTA, CLUSTER, "delta"), (DELTA, UNFINISHED, "delta")])
+def test_delta_only_where_something_is(request_: _plan.Request, directory: Directory, mode: str) -> None:
+    assert plan_of(request_, directory).to_dict()["mode"] == mode
+    assert plan_of(request_, EMPTY).to_dict()["mode"] == "full"
     assert plan_of(request_, EMPTY).options()["delta"] is False
 
 
@@ -182,9 +185,19 @@ def test_space_is_counted_once_per_file_system() -> None:
     small = {key: replace(value, free=60) for key, value in facts.places.items()}
     assert codes_of(REQUEST, EMPTY, DETAILS, places=small) == ["space"]
     apart = {key: replace(value, device=number) for number, (key, value) in enumerate(small.items())}
-    assert plan_of(REQUEST, EMPTY, DETAILS, places=apart).space == {"needed": 100, "free": 120, "reused": 0}
+    assert plan_of(REQUEST, EMPTY, DETAILS, places=apart).space.to_dict() == {
+        "needed": 100,
+        "free": 120,
+        "reused": 0,
+        "wal": 0,
+        "rescue": 0,
+        "file_systems": [
+            {"path": "/srv/pg", "needed": 100, "free": 60, "reused": 0},
+            {"path": "/mnt/fast", "needed": 0, "free": 60, "reused": 0},
+        ],
+    }
     reused = {key: replace(value, occupied=20) for key, value in small.items()}
-    assert plan_of(DELTA, CLUSTER, DETAILS, places=reused).space["reused"] == 40
+    assert plan_of(DELTA, CLUSTER, DETAILS, places=reused).space.reused == 40
     left_out = replace(REQUEST, db_include=["shop"])
     assert plan_of(left_out, EMPTY, DETAILS, places=small).zeroed() == {16389}
 
@@ -236,7 +249,7 @@ DONE = replace(
 def test_a_finished_restore_is_recognised() -> None:
     plan = plan_of(REQUEST, DONE)
     assert plan.done
-    assert plan.to_dict()["method"] == "none"
+    assert plan.to_dict()["mode"] == "none"
     running = replace(DONE, postmaster=Postmaster(7, 5432, None, "ready", True))
     assert codes_of(REQUEST, running) == ["running"]
 
