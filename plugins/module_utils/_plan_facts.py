@@ -82,14 +82,15 @@ def read_plan(backrest: PgBackRest, request: Request, locked: bool) -> Plan:
     choices = candidates(stanza, request.target, request.label, request.repo, time.time())
     directory = read_directory(request.pgdata)
     with ExitStack() as readers:
-        finding, reader, _programs = _first_that_serves(backrest, request, stanza, choices, directory, readers)
+        finding, reader, programs = _first_that_serves(backrest, request, stanza, choices, directory, readers)
         choice, database = finding.choice, None
         if stanza and choice.backup:
             database = _database(stanza, choice.backup)
             choice = replace(choice, backup=_with_details(backrest, request, choice.backup))
         rescue = _rescue(request, directory, reader) if reader else None
-    facts = replace(_read_facts(backrest, request, choice, database, locked), rescue=rescue)
-    return make_plan(request, choice, database, facts)
+    facts = _read_facts(backrest, request, choice, database, locked)
+    facts = replace(facts, rescue=rescue, programs=programs, running=stanza.running if stanza else None)
+    return make_plan(request, choice, database, facts, finding.proof)
 
 
 def _first_that_serves(
@@ -173,6 +174,8 @@ def _read_facts(
         locked=locked,
         stop_file=backrest.stop_file(),
         stop_blocks_archive_get=backrest.version < _FIRST_ARCHIVE_GET_DESPITE_STOP,
+        parent=read_place(os.path.dirname(request.pgdata)),
+        workspace=read_place(request.workspace) if request.workspace else None,
     )
 
 
