@@ -325,14 +325,14 @@ def test_a_standby_gets_its_recovery_options_and_nobody_sees_the_password(
 
 
 def test_a_second_recovery_asks_for_the_timeline(stopped: t.Any, history: dict[str, str], run: Run) -> None:
-    params = {**stopped.common, "delta": True, "type": "time", "target": history["time"], "target_action": "promote"}
+    params = {**stopped.common, "delta": True, "type": "xid", "target": history["xid"], "target_action": "promote"}
     assert run("restore", params)["changed"]
     stopped.open_up()
     stopped.archive()
     stopped.stop()
     refused = run("restore", {**params, "repeat": True})
     assert codes(refused) == ["timeline"]
-    assert "Timeline 2 began within a minute of the target time" in refused["msg"]
+    assert f"The xid {history['xid']} can be on timeline 1 and on timeline 2." in refused["msg"]
     assert "current for timeline 1 of the backup, or latest for timeline 2" in refused["msg"]
     result = run("restore", {**params, "target_timeline": "current"})
     assert not result["failed"], result
