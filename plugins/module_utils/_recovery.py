@@ -78,6 +78,7 @@ class Observation:
     in_recovery: bool = True
     paused: bool = False
     timeline: int = 0
+    checkpoint_timeline: int = 0  # that of the last checkpoint, as pg_control has it
     replay_lsn: int | None = None
     last_commit: datetime | None = None
 
@@ -115,6 +116,11 @@ def outcome(seen: Observation) -> str:
         return "following" if seen.standby else "recovering"
     # With hot_standby=off nobody can connect; the postmaster notes "standby" once it replays.
     return "following" if seen.standby and seen.status.startswith("standby") else "recovering"
+
+
+def shut_itself_down(lines: t.Sequence[str]) -> bool:
+    """Whether a server that is not there any more ended at its target, as recovery_target_action=shutdown asks."""
+    return any("shutdown at recovery target" in line for line in lines)
 
 
 def decide(wanted: str, found: str, promote: bool) -> str:
@@ -295,7 +301,7 @@ def last_words(lines: t.Sequence[str]) -> str | None:
 
 def why_exited(seen: Observation, lines: t.Sequence[str]) -> str:
     """A sentence or two on a server that is not there any more, and what to do next."""
-    if any("shutdown at recovery target" in line for line in lines):
+    if shut_itself_down(lines):
         return (
             "PostgreSQL reached its target and shut itself down, as recovery_target_action=shutdown asks. Restore with "
             "another target_action, or take the setting away, and start it again."

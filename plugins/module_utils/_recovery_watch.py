@@ -18,6 +18,7 @@ from ._recovery import (
     judge,
     outcome,
     replay_progress,
+    shut_itself_down,
     stop_from_history,
     stop_from_log,
     telling,
@@ -25,6 +26,7 @@ from ._recovery import (
 )
 from ._server_watch import (
     archiving_switched_off,
+    checkpoint,
     clean,
     end_of_parent,
     find_log,
@@ -72,7 +74,10 @@ class Watch:
     @property
     def outcome(self) -> str:
         """Outcome as of the last look."""
-        return "timeout" if self.timed_out else outcome(self._seen)
+        if self.timed_out:
+            return "timeout"
+        found = outcome(self._seen)
+        return "shut_down" if found == "exited" and shut_itself_down(self.log()) else found
 
     def look(self) -> None:
         """Look at the server once. Raises ClusterError, and DatabaseError when SQL will never work."""
@@ -102,7 +107,7 @@ class Watch:
             if self._error is not None and now - reachable > _GRACE:
                 raise self._error
             found = self.outcome
-            missing = found == "exited" and not self._alive_once and now - began < _GRACE
+            missing = found in ("exited", "shut_down") and not self._alive_once and now - began < _GRACE
             if not missing and not self._step(decide(wanted, found, may_promote), found, wanted):
                 return
             if now - began > timeout:
@@ -144,6 +149,13 @@ class Watch:
             self._told.add("cleaned")
             clean(self._module, self._pgdata, names)
 
+    def checkpoint(self) -> None:
+        """Write the checkpoint that ends the promotion, unless the server has done so. Raises DatabaseError."""
+        if self._seen.checkpoint_timeline < self._seen.timeline:
+            self._told.add("checkpoint")
+            checkpoint(self._module, self._pgdata)
+            self.look()
+
     def settings(self) -> dict[str, str]:
         """Settings of the restore that stand in ``postgresql.auto.conf``."""
         return recovery_settings(self._pgdata)
@@ -174,24 +186,24 @@ class Watch:
         return judge(self._target, stop_from_history(end.reason) if end else None, self._seen.last_commit)
 
     def _why_not(self, found: str, wanted: str) -> str:
-        if found == "exited":
+        if found in ("exited", "shut_down"):
             hint = "" if self._log_file else " Name its log in log_file to see its last words."
             return why_exited(self._seen, self.log()) + hint
         if found == "promoted":
-            return f"The server is promoted already, so it will not be {wanted}. Restore again to change that."
+            return f"The server is promoted already and will not be {_in_words(wanted)}. Restore again to change that."
         if wanted == "promoted":
             return (
                 f"The server is {found} and will not be promoted by itself. Set promote: true to promote it, or "
                 f"state: {found} if this is what you want. {self.verdict().text}"
             )
-        return f"The server is {found}, not {wanted}. {self.verdict().text}"
+        return f"The server is {found}, not {_in_words(wanted)}. {self.verdict().text}"
 
     def _too_long(self, wanted: str, timeout: int, found: str) -> str:
         where = replay_progress(0, self._seen, None)[3] if found == "recovering" else f"it is {found}"
         reason = f" {self._error}" if self._error and self._seen.status.strip() == "ready" else ""
         return (
-            f"The server is not {wanted} after {timeout} seconds: {where}.{reason} PostgreSQL goes on. Run the task "
-            "again, with a longer timeout if the archive is large."
+            f"The server is not {_in_words(wanted)} after {timeout} seconds: {where}.{reason} PostgreSQL goes on. Run "
+            "the task again, with a longer timeout if the archive is large."
         )
 
     def summary(self) -> dict[str, t.Any]:
@@ -199,6 +211,7 @@ class Watch:
         return {
             "state": self.outcome,
             "timeline": self._seen.timeline or None,
+            "timeline_of_checkpoint": self._seen.checkpoint_timeline or None,
             "recovery_settings": self.settings(),
         }
 
@@ -233,6 +246,10 @@ class Watch:
             "last_commit": commit.isoformat() if commit else None,
             "reason": reason if found == "promoted" else None,
         }
+
+
+def _in_words(wanted: str) -> str:
+    return wanted.replace("_", " ")
 
 
 _NOT_REACHED = {

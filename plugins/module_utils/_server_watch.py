@@ -44,6 +44,7 @@ def observe(module: AnsibleModule, pgdata: str) -> tuple[Observation, DatabaseEr
     control = _control(pgdata)
     process = postmaster(pgdata)
     known: dict[str, t.Any] = {"control": control.state, "standby": is_standby(pgdata), "timeline": control.timeline}
+    known["checkpoint_timeline"] = control.timeline
     if process is None or not process.alive:
         return Observation(alive=False, **known), None
     known["status"] = process.state
@@ -140,6 +141,11 @@ def clean(module: AnsibleModule, pgdata: str, names: t.Iterable[str]) -> None:
         query(connection, "SELECT pg_reload_conf()")
     finally:
         connection.close()
+
+
+def checkpoint(module: AnsibleModule, pgdata: str) -> None:
+    """Write a checkpoint now. Raises DatabaseError."""
+    _run(module, pgdata, "CHECKPOINT")
 
 
 def _run(module: AnsibleModule, pgdata: str, statement: str) -> None:

@@ -40,8 +40,9 @@ options:
       - V(paused) means that recovery waits at its target (C(recovery_target_action) is C(pause)), so that one can look
         at the data before the decision.
       - V(following) means that the server is a standby that replays WAL.
+      - V(shut_down) means that it ended at its target (C(recovery_target_action) is C(shutdown)), as its log tells.
     type: str
-    choices: [promoted, paused, following]
+    choices: [promoted, paused, following, shut_down]
     default: promoted
   target_type:
     description:
@@ -72,6 +73,12 @@ options:
       - After a promotion, take the C(recovery_target) settings, and a C(restore_command) that calls pgBackRest, out of
         C(postgresql.auto.conf) with C(ALTER SYSTEM RESET). They would rule the next recovery of this cluster.
       - Before PostgreSQL 12 there is nothing to clean, because C(recovery.conf) is renamed by the promotion.
+    type: bool
+    default: true
+  checkpoint:
+    description:
+      - After a promotion, have PostgreSQL write a checkpoint unless it has. It does so by itself, but slowly, and until
+        then its control file names the old timeline, so that pgBackRest refuses to take a backup.
     type: bool
     default: true
   timeout:
@@ -123,8 +130,8 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - V(promoted), V(paused) or V(following), see O(state). V(exited) means that the server is not running,
-      V(recovering) that nothing is decided yet.
+    - V(promoted), V(paused), V(following) or V(shut_down), see O(state). V(exited) means that the server is not
+      running, V(recovering) that nothing is decided yet.
     - V(timeout) means the same after O(timeout).
   returned: always
   type: str
@@ -212,12 +219,13 @@ from ..module_utils._target import RecoveryTarget, TargetError, parse_target
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **LOGIN_ARGUMENTS,
     "pgdata": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["promoted", "paused", "following"], "default": "promoted"},
+    "state": {"type": "str", "choices": ["promoted", "paused", "following", "shut_down"], "default": "promoted"},
     "target_type": {"type": "str", "choices": ["default", "immediate", "lsn", "name", "time", "xid"]},
     "target": {"type": "str"},
     "target_exclusive": {"type": "bool", "default": False},
     "promote": {"type": "bool", "default": False},
     "clean": {"type": "bool", "default": True},
+    "checkpoint": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 3600},
     "log_file": {"type": "path"},
     "progress_file": {"type": "path"},
@@ -238,8 +246,9 @@ def predict(watch: Watch, params: dict[str, t.Any]) -> dict[str, t.Any]:
     before = watch.summary()
     if decide(params["state"], watch.outcome, params["promote"]) == "promote":
         before.update(state="promoted")
-    if before["state"] == "promoted" and params["state"] == "promoted" and params["clean"]:
-        before.update(recovery_settings={})
+    if before["state"] == "promoted" == params["state"]:
+        before.update({"recovery_settings": {}} if params["clean"] else {})
+        before.update({"timeline_of_checkpoint": before["timeline"]} if params["checkpoint"] else {})
     return before
 
 
@@ -252,6 +261,8 @@ def reach(watch: Watch, params: dict[str, t.Any]) -> None:
         progress.end()
     if params["state"] == "promoted" and params["clean"]:
         watch.clean()
+    if params["state"] == "promoted" and params["checkpoint"]:
+        watch.checkpoint()
 
 
 def main() -> None:

@@ -182,8 +182,10 @@ def test_shutdown_at_the_target_and_a_server_that_takes_too_long(story: Story, r
     story.restore("--type=name", "--target=before_c", "--target-action=shutdown")
     shutdown = run("recovery", {**story.params, "target_type": "name", "target": "before_c"})
     assert shutdown["failed"]
-    assert (shutdown["outcome"], shutdown["reached"]) == ("exited", True)
+    assert (shutdown["outcome"], shutdown["reached"]) == ("shut_down", True)
     assert "recovery_target_action=shutdown" in shutdown["msg"]
+    asked = run("recovery", {**story.params, "state": "shut_down", "target_type": "name", "target": "before_c"})
+    assert (asked["outcome"], asked["reached"], asked["changed"]) == ("shut_down", True, False)
 
     story.restore("--type=name", "--target=before_c", "--recovery-option=restore_command=sleep 300")
     late = run("recovery", {**story.params, "timeout": 1})

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ RunModule = t.Callable[..., dict[str, t.Any]]
 RECOVERING = Observation(alive=True, timeline=1)
 PAUSED = Observation(alive=True, connected=True, paused=True, timeline=1, replay_lsn=0x3000060)
 FOLLOWING = Observation(alive=True, connected=True, standby=True, timeline=1, replay_lsn=0x3000060)
-PROMOTED = Observation(alive=True, connected=True, in_recovery=False, timeline=2)
+PROMOTED = Observation(alive=True, connected=True, in_recovery=False, timeline=2, checkpoint_timeline=2)
+BEFORE_CHECKPOINT = replace(PROMOTED, checkpoint_timeline=1)
 EXITED = Observation(alive=False, timeline=1, control="in archive recovery")
 REFUSED = Observation(alive=True, timeline=1, status="ready   ")
 
@@ -43,6 +45,7 @@ def server_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callabl
 
         monkeypatch.setattr(watch, "observe", observe)
         monkeypatch.setattr(watch, "resume", lambda module, pgdata: told.append("resume"))
+        monkeypatch.setattr(watch, "checkpoint", lambda module, pgdata: told.append("checkpoint"))
         monkeypatch.setattr(watch, "promote", lambda module, pgdata: told.append("promote"))
 
         def clean(module: t.Any, pgdata: str, names: t.Iterable[str]) -> None:
@@ -83,8 +86,13 @@ def test_it_waits_and_cleans(server: t.Any, recover: RunModule) -> None:
     assert (result["changed"], result["outcome"], result["reached"]) == (True, "promoted", True)
     assert (result["timeline_before"], result["timeline"], result["stop"]["lsn"]) == (1, 2, "0/3000148")
     assert result["diff"] == {
-        "before": {"state": "recovering", "timeline": 1, "recovery_settings": {"recovery_target_name": "rp"}},
-        "after": {"state": "promoted", "timeline": 2, "recovery_settings": {}},
+        "before": {
+            "state": "recovering",
+            "timeline": 1,
+            "timeline_of_checkpoint": None,
+            "recovery_settings": {"recovery_target_name": "rp"},
+        },
+        "after": {"state": "promoted", "timeline": 2, "timeline_of_checkpoint": 2, "recovery_settings": {}},
     }
 
 
@@ -92,6 +100,51 @@ def test_clean_can_be_left_out(server: t.Any, recover: RunModule) -> None:
     told = server(PROMOTED, history=HISTORY, settings="recovery_target_name = 'rp'\n")
     assert recover(clean=False)["changed"] is False
     assert told == []
+
+
+def test_checkpoint_that_ends_a_promotion_is_not_waited_for(server: t.Any, recover: RunModule) -> None:
+    told = server(RECOVERING, BEFORE_CHECKPOINT, PROMOTED, history=HISTORY)
+    assert recover(**AT_NAME)["changed"]
+    assert told == ["checkpoint"]
+    assert recover(**AT_NAME)["changed"] is False
+    assert told == ["checkpoint"]
+
+
+def test_checkpoint_can_be_left_to_the_server(server: t.Any, recover: RunModule) -> None:
+    told = server(BEFORE_CHECKPOINT, history=HISTORY)
+    assert (recover(**AT_NAME, checkpoint=False)["changed"], told) == (False, [])
+
+
+SHUT_DOWN = STOPPED + "LOG:  shutdown at recovery target\n"
+
+
+def test_server_that_ends_at_its_target_as_asked(server: t.Any, recover: RunModule) -> None:
+    server(RECOVERING, EXITED, log=SHUT_DOWN)
+    result = recover(state="shut_down", **AT_NAME)
+    assert (result["outcome"], result["reached"]) == ("shut_down", True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "log", "sentence"),
+    [
+        (EXITED, "LOG:  nothing\n", "PostgreSQL is not running."),
+        (EXITED, SHUT_DOWN.replace("rp", "other"), "Recovery stopped at restore point other, not at"),
+        (PROMOTED, "", "and will not be shut down."),
+    ],
+)
+def test_server_that_does_not_end_at_its_target(
+    server: t.Any, recover: RunModule, seen: Observation, log: str, sentence: str
+) -> None:
+    server(RECOVERING, seen, log=log, history=HISTORY)
+    result = recover(state="shut_down", **AT_NAME)
+    assert result["failed"] and sentence in result["msg"]
+
+
+def test_log_of_an_earlier_shutdown_does_not_hide_a_server_that_is_about_to_start(
+    server: t.Any, recover: RunModule
+) -> None:
+    server(EXITED, EXITED, RECOVERING, PROMOTED, log=SHUT_DOWN, history=HISTORY)
+    assert recover(**AT_NAME)["outcome"] == "promoted"
 
 
 def test_a_pause_is_resumed_once(server: t.Any, recover: RunModule) -> None:
@@ -163,6 +216,8 @@ def test_too_long(server: t.Any, recover: RunModule) -> None:
         (PAUSED, {"state": "paused"}, False),
         (PROMOTED, {}, True),
         (PROMOTED, {"clean": False}, False),
+        (BEFORE_CHECKPOINT, {"clean": False}, True),
+        (BEFORE_CHECKPOINT, {"clean": False, "checkpoint": False}, False),
         (PROMOTED, {"state": "following"}, False),
     ],
 )
