@@ -106,7 +106,7 @@ def _head(facts: Record, data: Record) -> str:
 _STATES = {
     "promoted": "The cluster takes writes.",
     "paused": "The cluster waits at the target, read-only.",
-    "shutdown": "PostgreSQL has shut down at the target.",
+    "shut_down": "PostgreSQL has shut down at the target.",
 }
 
 
@@ -192,7 +192,7 @@ def _next(facts: Record) -> list[str]:
             "If it is what you want, run the play again with restore_target_action=promote: nothing is restored again.",
             "If not, run it with another target.",
         ]
-    if outcome == "shutdown":
+    if outcome == "shut_down":
         return [
             f"{cluster['data_directory']} holds the cluster as of the target, and PostgreSQL is stopped.",
             "A start would stop there again. To open it, run the play with restore_target_action=promote and "
