@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from ._choice import Choice, candidates
-from ._cli import PgBackRest
+from ._cli import PgBackRest, PgBackRestError
 from ._directory import Directory, Place, read_directory, read_place
 from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
 from ._plan_wal import Finding, archive_id, examine
@@ -23,7 +23,7 @@ from ._programs import Programs, find_programs
 from ._repository import Backup, Database, Stanza, find_stanza, parse_info
 from ._rescue import Rescue, archived_names, find_rescue, rescue_directory
 from ._target import RecoveryTarget, TargetError, parse_target
-from ._wal_reader import WalReader
+from ._wal_reader import WalError, WalReader
 
 _FIRST_ARCHIVE_GET_DESPITE_STOP = (2, 48)
 
@@ -147,11 +147,14 @@ def _no_pg_waldump(programs: Programs, database: Database) -> str | None:
 
 
 def _rescue(request: Request, directory: Directory, reader: WalReader) -> Rescue | None:
-    """The WAL that would be lost with the directory."""
-    if request.workspace is None or directory.state not in ("cluster", "unfinished"):
+    """The WAL that would be lost with the directory, and what an earlier run kept, even if the directory is gone."""
+    if request.workspace is None:
         return None
     kept = rescue_directory(request.workspace, reader.system_id)
-    archived = archived_names(reader.listing())
+    try:
+        archived = archived_names(reader.listing())
+    except (PgBackRestError, WalError):  # told already where it matters; what is kept in vain does no harm
+        archived = set()
     return find_rescue(request.pgdata, kept, reader.wal_here(), archived, trusted=directory.unfinished is None)
 
 
