@@ -11,8 +11,9 @@ import os
 import pwd
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+_PROCESSES = "/proc"
 _POSTMASTER_LINES = (
     "pid",
     "data_directory",
@@ -106,6 +107,17 @@ def postmaster(pgdata: str) -> Postmaster | None:
     return Postmaster(pid, port, values.get("socket_directory") or None, values.get("state", ""), _alive(pid))
 
 
+def own_server(pgdata: str) -> Postmaster | None:
+    """As ``postmaster``, but a process that is evidently another program, which got the number later, is not alive.
+
+    A server works in its data directory, as the owner of that. What cannot be seen is taken for the server.
+    """
+    server = postmaster(pgdata)
+    if server and server.alive and _is_another_program(server.pid, os.stat(pgdata)):
+        return replace(server, alive=False)
+    return server
+
+
 def owner(path: str) -> str:
     """Name of the owner of ``path``, or its number when it has no name."""
     return user_name(os.stat(path).st_uid)
@@ -156,6 +168,26 @@ def read_text(path: str) -> str | None:
         return None
     except OSError as error:
         raise ClusterError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _is_another_program(pid: int, directory: os.stat_result) -> bool:
+    user = _user_of(pid)
+    if user is not None and user != directory.st_uid:
+        return True
+    try:
+        return not os.path.samestat(os.stat(f"{_PROCESSES}/{pid}/cwd"), directory)
+    except OSError:
+        return False
+
+
+def _user_of(pid: int) -> int | None:
+    """The effective user of a process; None when nobody tells."""
+    try:
+        with open(f"{_PROCESSES}/{pid}/status", encoding="utf-8", errors="replace") as file:
+            match = re.search(r"^Uid:\s+\d+\s+(\d+)", file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(match.group(1)) if match else None
 
 
 def _alive(pid: int) -> bool:

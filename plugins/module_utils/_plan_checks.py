@@ -154,7 +154,8 @@ def _running_problems(request: Request, directory: Directory) -> list[Problem]:
     return [
         Problem(
             "stale_pid",
-            f"{path}/postmaster.pid is there, but no process {server.pid}: the server or its host crashed.",
+            f"{path}/postmaster.pid is there, but process {server.pid} is no server of this directory: the server or "
+            "its host crashed.",
             "Make sure that nothing else uses this directory (another host on shared storage, a container), then "
             "remove the file.",
         )

@@ -59,7 +59,7 @@ class Space:
 def space_of(request: Request, backup: Backup, facts: Facts, proof: Proof | None) -> Space:
     """What the restore needs, and what there is."""
     wal = min(proof.wal["bytes"], _WAL_AT_ONCE) if proof else 0
-    rescue = facts.rescue.size if facts.rescue else 0
+    rescue = _to_copy(facts)
     written = _written(request, facts)
     shares = _shares(backup.size, written)
     wal_key = next((key for key in written if key and key.name == "pg_wal"), None)
@@ -74,7 +74,7 @@ def space_of(request: Request, backup: Backup, facts: Facts, proof: Proof | None
             path=next(place.path for place in places if place.device == device),
             needed=needed[device],
             free=next(place.free for place in places if place.device == device),
-            reused=0 if request.swap else sum(p.occupied for p in written.values() if p.device == device),
+            reused=sum(place.occupied for place in written.values() if place.device == device),
         )
         for device in needed
     ]
@@ -106,11 +106,19 @@ def space_warnings(space: Space) -> list[str]:
 
 
 def _written(request: Request, facts: Facts) -> dict[Destination | None, Place]:
-    """The places that new files come to: a swap restores to its workspace."""
+    """The places that new files come to: a swap restores to its workspace, which may have a part of them already."""
     places = dict(facts.places)
     if request.swap and facts.workspace:
         places[None] = facts.workspace
     return places
+
+
+def _to_copy(facts: Facts) -> int:
+    """About how many bytes of WAL are still to be rescued: an earlier run may have kept some."""
+    rescue = facts.rescue
+    if rescue is None or not rescue.names:
+        return 0
+    return rescue.size * len(set(rescue.files) - set(rescue.kept)) // len(rescue.names)
 
 
 def _shares(size: int, written: t.Mapping[Destination | None, Place]) -> dict[Destination | None, int]:

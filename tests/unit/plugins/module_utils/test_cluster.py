@@ -79,6 +79,46 @@ def test_postmaster_of_another_user_lives(tmp_path: Path, monkeypatch: pytest.Mo
     assert found and found.alive
 
 
+@pytest.mark.parametrize(
+    ("user", "works_in", "alive"),
+    [
+        (0, "pgdata", True),
+        (1, "pgdata", False),
+        (0, "other", False),
+        (None, "pgdata", True),
+        (None, "other", False),
+        (0, None, True),
+        (1, None, False),
+        (None, None, True),
+    ],
+)
+def test_another_program_with_the_number_of_the_server_is_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int | None, works_in: str | None, alive: bool
+) -> None:
+    """Numbers of users are relative to the owner of the directory; None is what this user may not see."""
+    pgdata, process = tmp_path / "pgdata", tmp_path / "proc" / str(os.getpid())
+    for directory in (pgdata, process, tmp_path / "other"):
+        directory.mkdir(parents=True)
+    monkeypatch.setattr(_cluster, "_PROCESSES", str(tmp_path / "proc"))
+    (pgdata / "postmaster.pid").write_text(f"{os.getpid()}\n{pgdata}\n")
+    if user is not None:
+        uid = pgdata.stat().st_uid + user
+        (process / "status").write_text(f"Name:\tx\nUid:\t7\t{uid}\t7\t7\nGid:\t1\t1\t1\t1\n")
+    if works_in:
+        (process / "cwd").symlink_to(tmp_path / works_in)
+    found = _cluster.own_server(str(pgdata))
+    assert found and found.alive == alive
+    untouched = _cluster.postmaster(str(pgdata))
+    assert untouched and untouched.alive
+
+
+def test_a_directory_without_a_server(tmp_path: Path) -> None:
+    assert _cluster.own_server(str(tmp_path)) is None
+    (tmp_path / "postmaster.pid").write_text("4194305\n/pgdata\n")
+    found = _cluster.own_server(str(tmp_path))
+    assert found and not found.alive
+
+
 def test_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _cluster.owner(str(tmp_path)) == pwd.getpwuid(os.getuid()).pw_name
 
