@@ -68,7 +68,7 @@ def execute(work: Work, plan: Plan, receipt: Receipt) -> tuple[dict[str, t.Any],
     workspace = t.cast(str, plan.request.workspace)
     notes = _rescue(plan, work.progress)
     if plan.done:
-        return _conclude(plan, receipt, None, {"restored": None}, notes)
+        return _conclude(plan, receipt, None, {}, notes)
     journal = open_swap(plan) if plan.request.swap else None
     into = journal.exchange.coming if journal else plan.request.pgdata
     if journal is None:
@@ -124,6 +124,7 @@ def _restore(work: Work, plan: Plan, into: str) -> tuple[dict[str, t.Any], list[
         "pg1_path": _path_to_name(work.backrest, into),
         "process_max": work.process_max,
         **plan.options(),
+        **(_mapped(plan) if plan.request.swap else {}),
         "delta": _can_go_on(into),
     }
     try:
@@ -133,6 +134,13 @@ def _restore(work: Work, plan: Plan, into: str) -> tuple[dict[str, t.Any], list[
     seconds = round(time.monotonic() - started, 3)
     done = {"seconds": seconds, "files": tally.files, "bytes": plan.backup.size, "copied_bytes": tally.copied}
     return {**done, "bytes_per_second": int(tally.copied / seconds) if seconds else None}, output.warnings()
+
+
+def _mapped(plan: Plan) -> dict[str, t.Any]:
+    """Maps for tablespaces and links that a swap gives new places, as the plan says."""
+    spaces = {str(place.oid): place.path for place in plan.destinations if place.kind == "tablespace"}
+    links = {place.name: place.path for place in plan.destinations if place.kind == "link" and place.path}
+    return {"tablespace_map": spaces or None, "tablespace_map_all": None, "link_map": links or None}
 
 
 def _path_to_name(backrest: PgBackRest, path: str) -> str | None:
@@ -216,10 +224,16 @@ def _left_over(workspace: str) -> list[str]:
 
 
 def names_to_hand_back(plan: Plan) -> list[str]:
-    """Rescued files that recovery can come to."""
-    if plan.rescue is None or plan.request.target.type in ("none", "immediate"):
+    """Rescued files that recovery needs or comes by: what it asks the archive for, and does not find there."""
+    if plan.rescue is None or plan.request.target.type == "none":
         return []
-    return readable(plan.rescue.names, plan.backup.wal_start)
+    if plan.proof is None:  # type preserve: only PostgreSQL knows where it leads
+        return readable(plan.rescue.names, plan.backup.wal_start)
+    route, last = plan.proof.route, plan.proof.wal["last"] or ""
+    wanted = set(route.names())
+    return [
+        name for name in plan.rescue.names if name.endswith(".history") or (name in wanted and name[8:] <= last[8:])
+    ]
 
 
 def wal_to_put(plan: Plan) -> list[str]:

@@ -75,7 +75,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
         done, told = execute(work, plan, _receipt(wanted, plan, result))
         forget_standby_settings(wanted.workspace)
         result, warnings = (
-            {**result, **{name: value for name, value in done.items() if value is not None}},
+            {**result, **done},
             warnings + told,
         )
     for warning in warnings:
@@ -185,7 +185,7 @@ def _receipt(wanted: Wanted, plan: Plan, result: t.Mapping[str, t.Any]) -> Recei
     return Receipt(
         pgdata=wanted.request.pgdata,
         system_id=plan.database.system_id,
-        plan_id=str(kept["plan"].get("id")),
+        plan_id=plan.id,
         restored_at="",
         request=shown,
         digest=digest(wanted.asked),
@@ -202,7 +202,7 @@ def _as_before(module: AnsibleModule, receipt: Receipt, directory: Directory, se
     for warning in filter(None, (settled, text)):
         module.warn(warning)
     shown = {name: receipt.result[name] for name in _SHOWN if name in receipt.result}
-    plan = {**shown.get("plan", {}), "method": "none", "mode": "none", "overwrites": [], "text": [text]}
+    plan = {**shown.get("plan", {}), "mode": "none", "overwrites": [], "text": [text]}
     state = _shown(directory)
     return {**shown, "plan": plan, "changed": bool(settled), "diff": {"before": state, "after": state}}
 
