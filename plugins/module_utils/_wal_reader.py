@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import typing as t
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ._cli import PgBackRest, strip_messages
@@ -29,6 +30,7 @@ _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _ARCHIVED = re.compile(r"(?:.*/)?([0-9A-F]{24})-[0-9a-f]{40}")
 _PREFIX = "pgops-wal-"
 _PARALLEL = 4
+_LAST_ENDS = 1000  # of a segment, looked at for the latest time: clocks may have been set back
 _STALE_AFTER = 60  # seconds; a younger directory may not have its lock yet
 _QUIET = {"log_level_file": "off"}
 
@@ -201,8 +203,7 @@ class WalReader:
         newest, following = None, None
         for name in names_newest_first:
             path = self._path(name)
-            records = self._dump(name, path, following, ["--rmgr=Transaction"])
-            ends = [end for end in map(parse_commit, records) if end]
+            ends = self._last_ends(name, path, following)
             if newest is None:
                 newest = self._newest_record(name, path, ends)
             if following:
@@ -223,6 +224,13 @@ class WalReader:
         with contextlib.closing(t.cast("t.Generator[Record, None, None]", ends)):
             return next((record for record in ends if _ends(record, xid)), None)
 
+    def _last_ends(self, name: str, path: str, following: str | None) -> list[Commit]:
+        """The last ends of transactions in a segment; it may have ten thousands of them."""
+        lines = self._dump_lines(name, path, following, ["--rmgr=Transaction"])
+        last = deque((line for line in lines if "desc: COMMIT" in line or "desc: ABORT" in line), _LAST_ENDS)
+        records = filter(None, map(parse_record, last))
+        return [end for end in map(parse_commit, records) if end]
+
     def _newest_record(self, name: str, path: str, ends: t.Sequence[Commit]) -> int | None:
         """Where the newest record of a segment begins; what comes before its last commit need not be read."""
         start = ends[-1].lsn if ends else None
@@ -235,6 +243,11 @@ class WalReader:
         self, name: str, path: str, following: str | None, filters: t.Iterable[str], start: int | None = None
     ) -> t.Iterator[Record]:
         """Records that begin in a segment; with the segment ``following`` also the one that ends there."""
+        return filter(None, map(parse_record, self._dump_lines(name, path, following, filters, start)))
+
+    def _dump_lines(
+        self, name: str, path: str, following: str | None, filters: t.Iterable[str], start: int | None = None
+    ) -> t.Iterator[str]:
         size = self.segment_size
         segment = parse_segment(name, size)
         begin = segment.number * size
@@ -248,7 +261,7 @@ class WalReader:
                 end = end_of_continuation(header)
             place = [f"--path={directory}", f"--timeline={segment.timeline}"]
             limits = [f"--start={format_lsn(begin if start is None else start)}", f"--end={format_lsn(end)}"]
-            yield from filter(None, map(parse_record, self._lines([*place, *limits, *filters])))
+            yield from self._lines([*place, *limits, *filters])
 
     def _lines(self, words: t.Sequence[str]) -> t.Iterator[str]:
         if self._bindir is None:
