@@ -57,9 +57,13 @@ class Receipt:
     result: dict[str, t.Any] = field(default_factory=dict)
 
     def fits(self, request: t.Mapping[str, t.Any], directory: Directory) -> bool:
-        """Whether this is the receipt of that request, for the cluster that the directory holds."""
+        """Whether this is the receipt of that request, for the cluster that the directory holds.
+
+        A cluster that was to pause at its target needs no new restore to be promoted there.
+        """
         identifier = directory.control.system_identifier if directory.control else None
-        same = self.digest == digest(request, self.digest.partition(":")[0])
+        salt = self.digest.partition(":")[0]
+        same = self.digest in [digest(one, salt) for one in (request, *_paused_before(request))]
         return same and self.pgdata == directory.path and self.system_id == identifier and not directory.unfinished
 
 
@@ -69,7 +73,15 @@ def wish(params: t.Mapping[str, t.Any], pgdata: str, target: t.Any) -> dict[str,
     It is what the user said, not what came out of it, so that another backup or a newer configuration does not turn
     the same request into another one.
     """
-    return {**{name: params.get(name) for name in _OPTIONS}, "pgdata": pgdata, "target": target.to_dict()}
+    meant = {name: value for name, value in target.to_dict().items() if name != "text"}
+    return {**{name: params.get(name) for name in _OPTIONS}, "pgdata": pgdata, "target": meant}
+
+
+def _paused_before(request: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The request that a promotion at the target may follow."""
+    if request["target"]["action"] != "promote":
+        return []
+    return [{**request, "target": {**request["target"], "action": "pause"}}]
 
 
 def digest(request: t.Mapping[str, t.Any], salt: str | None = None) -> str:
