@@ -82,6 +82,7 @@ class Plan:
     done: bool = False
     rescue: Rescue | None = None
     proof: Proof | None = None
+    occupied: int = 0  # what the data directory has now
 
     @property
     def pg_major(self) -> int:
@@ -155,6 +156,7 @@ class Plan:
             "mode": self.mode,
             "overwrites": self.overwrites,
             "keeps": self.keeps,
+            "kept_bytes": self.occupied if self.keeps else None,
             "expected_bytes": self.backup.size,
             "window": self.proof.window if self.proof else None,
             "wal": self.proof.wal if self.proof else None,
@@ -232,6 +234,7 @@ def _plan(
         ],
         rescue=facts.rescue,
         proof=proof,
+        occupied=facts.places[None].occupied if None in facts.places else 0,
     )
 
 

@@ -74,7 +74,7 @@ def _where(plan: Plan) -> t.Iterator[tuple[str, str]]:
     for place in plan.overwrites:
         yield "overwrite", f"{place['path']}: {place['content']}, {human_size(place['bytes'])}"
     if plan.keeps:
-        yield "keep", f"{directory.path} ({directory.sentence()}) as {plan.keeps}"
+        yield "keep", f"{directory.path}, {human_size(plan.occupied)} ({directory.sentence()}), as {plan.keeps}"
     for destination in plan.destinations:
         yield destination.kind, f"{destination.name} to {destination.path or 'plain files in the data directory'}"
     if plan.zeroed():
