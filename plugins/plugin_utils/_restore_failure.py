@@ -36,12 +36,12 @@ def failure(facts: Record) -> Record:
     if facts["done"] and result.get("outcome") == "promoted":
         words = f"{why} The cluster takes writes since an earlier run, so nothing was put back or stopped."
         return {**found, "words": words}
-    if facts["mode"] != "swap" or not facts["plan"].get("keeps"):
+    if not facts["kept"]:
         return {**found, "words": f"{why} {_stands(facts)}"}
     found.update(put_back=True, start=cluster["running"])
     state = "and PostgreSQL is started on it again" if cluster["running"] else "which was stopped before and stays so"
     words = (
-        f"{why} The old directory {facts['plan']['keeps']} was put back to {cluster['data_directory']}, {state}. What "
+        f"{why} The old directory {facts['kept']} was put back to {cluster['data_directory']}, {state}. What "
         f"was restored is kept beside it as {cluster['data_directory']}.failed-*, to look at and remove."
     )
     return {**found, "words": words}

@@ -76,7 +76,9 @@ def _data(facts: Record) -> Record:
         "stop": recovery["stop"],
         "timeline": recovery["timeline"],
         "seconds": phases(facts["clock"]),
-        "kept": facts["plan"].get("keeps"),
+        "restored_at": facts["result"].get("restored_at"),
+        "kept": facts["result"].get("kept"),
+        "rescued": facts["result"].get("rescued"),
         "backups": [
             {"repo": result["job"]["repo"], **(result["backup"] or {})}
             for result in facts["backups"]
@@ -98,7 +100,7 @@ def _standby(item: Record, facts: Record) -> Record:
 def _head(facts: Record, data: Record) -> str:
     name = f"{data['stanza']} on {data['host']}"
     if facts["done"]:
-        since = facts["plan"].get("restored_at")
+        since = facts["result"].get("restored_at")
         return f"{name}: RESTORED ALREADY{f', since {since}' if since else ''}. {_STATES[data['outcome']]}"
     return f"{name}: RESTORED. {_STATES[data['outcome']]}"
 
@@ -143,19 +145,21 @@ def _took(seconds: t.Mapping[str, float]) -> str:
 
 
 def _kept(facts: Record) -> list[str]:
-    plan, lines = facts["plan"], []
-    if plan.get("keeps"):
-        lines.append(f"the old directory, {_size_of(plan)}: {plan['keeps']}")
-    rescue = plan.get("rescue") or {}
-    if rescue.get("segments"):
-        lines.append(f"{rescue['segments']} rescued WAL segments, {size(rescue['bytes'])}: {rescue['path']}")
+    result, lines = facts["result"], []
+    if result.get("kept"):
+        lines.append(f"the old directory{_sized(facts['plan'].get('kept_bytes'))}: {result['kept']}")
+    rescued = result.get("rescued") or {}
+    if rescued.get("files"):
+        number = len(rescued["files"])
+        much = _sized((facts["plan"].get("rescue") or {}).get("bytes"))
+        lines.append(f"{number} WAL file{'s' if number > 1 else ''} that no repository has{much}: {rescued['path']}")
     if lines:
         lines.append("Remove them with rm -r when you are sure that nothing in them is missed.")
     return lines
 
 
-def _size_of(plan: Record) -> str:
-    return size(sum(item["bytes"] for item in plan.get("overwrites") or []))
+def _sized(number: int | None) -> str:
+    return "" if number is None else f", {size(number)}"
 
 
 def _backups(facts: Record) -> list[str]:
