@@ -149,6 +149,12 @@ class Cluster:
         return {"stanza": self.stanza, "config": str(self.config), "executable": self.executable}
 
     @property
+    def restoring(self) -> dict[str, t.Any]:
+        """Options of the module restore: where the programs are, and whether they can look into WAL."""
+        blind = not os.path.exists(f"{self.bindir}/pg_waldump")
+        return {**self.common, "bindir": self.bindir, **({"allow_unproven": True} if blind else {})}
+
+    @property
     def backup_lock(self) -> Path:
         """File that a backup locks; since 2.53 there is one for each repository."""
         return self.root / "lock" / ("main-backup.lock" if self.pgbackrest_version < (2, 53) else "main-backup-1.lock")

@@ -37,7 +37,7 @@ def test_every_target_gives_its_rows_and_a_second_run_changes_nothing(
     copies = {"archive_mode": "off"} if stopped.pg_major >= 12 else {}
     # PostgreSQL 11 and 18 may be here without pg_waldump; then nothing but recovery itself shows the target.
     proofless = {} if os.path.exists(f"{stopped.bindir}/pg_waldump") else {"allow_unproven": True}
-    params = {**stopped.common, "delta": True, **copies, **proofless}
+    params = {**stopped.restoring, "delta": True, **copies, **proofless}
     at = {**params, "target_action": "promote", "target_timeline": "current"}
     cases: list[tuple[dict[str, t.Any], list[str]]] = [
         ({**params, "type": "immediate", "target_action": "promote"}, ["in backup"]),
@@ -60,7 +60,7 @@ def test_every_target_gives_its_rows_and_a_second_run_changes_nothing(
             assert not again["failed"], again
             assert not again["changed"]
             assert again["diff"]["before"] == again["diff"]["after"]
-            assert again["plan"]["method"] == "none"
+            assert again["plan"]["mode"] == "none"
         assert tree_hash(stopped.root) == before
         assert stopped.rows() == expected, case
     assert result["restored"]["copied_bytes"] < result["restored"]["bytes"]
@@ -70,12 +70,12 @@ def test_check_mode_returns_the_plan_and_touches_nothing(
     stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
 ) -> None:
     before = tree_hash(stopped.root)
-    params = {**stopped.common, "delta": True, "type": "time", "target": history["time"]}
+    params = {**stopped.restoring, "delta": True, "type": "time", "target": history["time"]}
     result = run("restore", params, check=True)
     assert result["changed"], result
     assert tree_hash(stopped.root) == before
     plan = result["plan"]
-    assert plan["method"] == "delta"
+    assert plan["mode"] == "delta"
     assert plan["backup"]["label"] == history["label"]
     assert plan["directory"]["state"] == "cluster"
     assert [place["path"] for place in plan["overwrites"]] == [str(stopped.pgdata)]
@@ -93,7 +93,7 @@ def test_refusals_name_the_reason_and_touch_nothing(
 ) -> None:
     stopped.start()
     second = stopped.backup("incr")
-    common = stopped.common
+    common = stopped.restoring
     refused = run("restore", {**common, "delta": True, "type": "xid", "target": history["xid"]})
     assert codes(refused) == ["set_required", "running"]
     assert f"PostgreSQL runs on {stopped.pgdata} (process " in refused["msg"]
@@ -140,24 +140,24 @@ def test_another_clusters_directory_is_refused(
     shutil.rmtree(stopped.pgdata)
     stopped.initdb()
     before = tree_hash(stopped.root)
-    result = run("restore", {**stopped.common, "delta": True})
+    result = run("restore", {**stopped.restoring, "delta": True})
     assert codes(result) == ["foreign_cluster"]
     assert "holds another cluster" in result["msg"]
     os.unlink(stopped.pgdata / "global" / "pg_control")
-    assert codes(run("restore", {**stopped.common, "delta": True})) == ["unknown_cluster"]
+    assert codes(run("restore", {**stopped.restoring, "delta": True})) == ["unknown_cluster"]
     (stopped.pgdata / "postmaster.pid").write_text("4194303\n", encoding="utf-8")
-    result = run("restore", {**stopped.common, "delta": True})
+    result = run("restore", {**stopped.restoring, "delta": True})
     assert codes(result) == ["stale_pid", "unknown_cluster"]
     (stopped.pgdata / "postmaster.pid").unlink()
     (stopped.pgdata / "global" / "pg_control").touch()
     assert before  # the directory differs by what this test did to it
-    assert codes(run("restore", {**stopped.common, "delta": True})) == ["unknown_cluster"]
+    assert codes(run("restore", {**stopped.restoring, "delta": True})) == ["unknown_cluster"]
 
 
 def test_unusable_repositories_and_configurations_are_explained(
     stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
 ) -> None:
-    common = {**stopped.common, "delta": True}
+    common = {**stopped.restoring, "delta": True}
     before = tree_hash(stopped.pgdata)
     stopped.write_config({"repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "wrong"})
     assert "repo1-cipher-pass" in run("restore", common)["msg"]
@@ -178,7 +178,7 @@ def test_unusable_repositories_and_configurations_are_explained(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be root")
 def test_root_is_told_to_become_the_owner(stopped: t.Any, history: dict[str, str], run: Run) -> None:
-    result = run("restore", {**stopped.common, "delta": True}, root=True)
+    result = run("restore", {**stopped.restoring, "delta": True}, root=True)
     assert "become_user: postgres" in result["msg"]
 
 
@@ -188,7 +188,7 @@ def test_a_disk_too_small_is_found_before(stopped: t.Any, history: dict[str, str
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(small)], check=False).returncode:
         pytest.skip("this machine allows no mount")
     try:
-        result = run("restore", {**stopped.common, "pgdata": str(small / "pg")})
+        result = run("restore", {**stopped.restoring, "pgdata": str(small / "pg")})
         assert codes(result) == ["space"]
         assert "free" in result["msg"]
     finally:
@@ -199,7 +199,7 @@ def test_two_restores_at_once_are_refused(stopped: t.Any, history: dict[str, str
     descriptor = os.open(stopped.pgdata, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        assert codes(run("restore", {**stopped.common, "delta": True})) == ["locked"]
+        assert codes(run("restore", {**stopped.restoring, "delta": True})) == ["locked"]
     finally:
         os.close(descriptor)
 
@@ -227,10 +227,10 @@ def test_an_interrupted_restore_is_finished_with_delta(
         os.chmod(stopped.pgdata, 0o700)
         shutil.chown(stopped.pgdata, "postgres") if os.geteuid() == 0 else None
     kill_in_the_middle(stopped, *(["--delta"] if in_place else []))
-    refused = run("restore", stopped.common)
+    refused = run("restore", stopped.restoring)
     assert codes(refused) == ["unfinished"]
     assert "holds an unfinished restore of backup" in refused["msg"]
-    result = run("restore", {**stopped.common, "delta": True})
+    result = run("restore", {**stopped.restoring, "delta": True})
     assert not result["failed"], result
     assert stopped.rows() == ["in backup", "first", "second"]
 
@@ -249,7 +249,7 @@ def kill_when_files_arrive(pgdata: Path) -> None:
 
 def test_a_failing_restore_says_what_it_leaves_behind(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     new = stopped.root / "new"
-    params = {**stopped.common, "pgdata": str(new), "archive_mode": "off"}
+    params = {**stopped.restoring, "pgdata": str(new), "archive_mode": "off"}
     killer = threading.Thread(target=kill_when_files_arrive, args=[new])
     killer.start()
     result = run("restore", params)
@@ -271,7 +271,7 @@ def test_tablespaces_are_mapped_and_databases_left_out(protected: t.Any, run: Ru
     protected.archive()
     protected.stop()
     copy = protected.root / "copy"
-    params = {**protected.common, "pgdata": str(copy), "archive_mode": "off"}
+    params = {**protected.restoring, "pgdata": str(copy), "archive_mode": "off"}
     before = tree_hash(protected.root)
     refused = run("restore", params)
     assert codes(refused) == ["place_not_empty"]
@@ -325,7 +325,7 @@ def test_a_standby_gets_its_recovery_options_and_nobody_sees_the_password(
 
 
 def test_a_second_recovery_asks_for_the_timeline(stopped: t.Any, history: dict[str, str], run: Run) -> None:
-    params = {**stopped.common, "delta": True, "type": "xid", "target": history["xid"], "target_action": "promote"}
+    params = {**stopped.restoring, "delta": True, "type": "xid", "target": history["xid"], "target_action": "promote"}
     assert run("restore", params)["changed"]
     stopped.open_up()
     stopped.archive()
@@ -343,7 +343,7 @@ def test_type_none_leaves_no_recovery_file(protected: t.Any, run: Run) -> None:
     protected.sql("CREATE TABLE t (v text)")
     protected.backup("full", "--archive-copy")
     protected.stop()
-    params = {**protected.common, "delta": True, "type": "none"}
+    params = {**protected.restoring, "delta": True, "type": "none"}
     result = run("restore", params)
     assert not result["failed"], result
     assert not (protected.pgdata / "recovery.signal").exists()

@@ -35,7 +35,7 @@ def test_every_target_gives_its_rows_and_the_old_directory_comes_back(
     stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
 ) -> None:
     copies = {"archive_mode": "off"} if stopped.pg_major >= 12 else {}
-    params = {**stopped.common, "swap": True, **copies}
+    params = {**stopped.restoring, "swap": True, **copies}
     at = {**params, "target_action": "promote", "target_timeline": "current"}
     cases: list[tuple[dict[str, t.Any], list[str]]] = [
         ({**params, "type": "immediate", "target_action": "promote"}, ["in backup"]),
@@ -58,15 +58,15 @@ def test_every_target_gives_its_rows_and_the_old_directory_comes_back(
         again = well(run("restore", case))
         assert not again["changed"]
         assert again["plan"]["mode"] == "none"
-        assert well(run("restore", {**stopped.common, "state": "put_back"}, check=True))["put_back"]["from"] == str(
+        assert well(run("restore", {**stopped.restoring, "state": "put_back"}, check=True))["put_back"]["from"] == str(
             kept
         )
         assert kept.exists()
-        back = well(run("restore", {**stopped.common, "state": "put_back"}))
+        back = well(run("restore", {**stopped.restoring, "state": "put_back"}))
         assert back["changed"]
         assert Path(back["put_back"]["failed"]).name.startswith("pgdata.failed-")
         assert not kept.exists()
-    assert not well(run("restore", {**stopped.common, "state": "put_back"}))["changed"]
+    assert not well(run("restore", {**stopped.restoring, "state": "put_back"}))["changed"]
     assert tree_hash(stopped.pgdata) == before
     assert not list((stopped.root / "pgdata.restore").glob("data*"))
     assert stopped.rows() == ["in backup", "first", "second"]
@@ -76,7 +76,7 @@ def test_what_the_cluster_did_since_is_left_alone_unless_asked(
     stopped: t.Any, history: dict[str, str], run: Run
 ) -> None:
     target = {"type": "time", "target": history["time"], "target_action": "promote", "target_timeline": "current"}
-    params = {**stopped.common, "swap": True, **target, "archive_mode": "off"}
+    params = {**stopped.restoring, "swap": True, **target, "archive_mode": "off"}
     first = well(run("restore", params))
     receipt = stopped.root / "pgdata.restore" / "receipt.json"
     assert receipt.stat().st_mode & 0o777 == 0o600
@@ -92,7 +92,7 @@ def test_what_the_cluster_did_since_is_left_alone_unless_asked(
     other = {**params, "target_exclusive": True}
     assert "running" in codes(run("restore", other))
     assert "running" in codes(run("restore", {**params, "repeat": True}))
-    refused = run("restore", {**stopped.common, "state": "put_back"})
+    refused = run("restore", {**stopped.restoring, "state": "put_back"})
     assert f"PostgreSQL runs on {stopped.pgdata}" in refused["msg"]
     stopped.stop()
     assert stopped.rows() == ["in backup", "first", "since"]
@@ -105,7 +105,7 @@ def test_what_the_cluster_did_since_is_left_alone_unless_asked(
 def test_recovery_reads_through_the_path_that_lasts(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     elsewhere = stopped.root / "elsewhere"
     for pgdata, words in ((stopped.pgdata, []), (elsewhere, [f"--pg1-path={elsewhere}"])):
-        result = well(run("restore", {**stopped.common, "swap": True, "pgdata": str(pgdata), "archive_mode": "off"}))
+        result = well(run("restore", {**stopped.restoring, "swap": True, "pgdata": str(pgdata), "archive_mode": "off"}))
         line = next(
             line
             for line in (pgdata / "postgresql.auto.conf").read_text(encoding="utf-8").splitlines()
@@ -128,7 +128,7 @@ def test_tablespaces_come_to_new_directories(protected: t.Any, run: Run, tree_ha
     protected.archive()
     protected.stop()
     before = tree_hash(old), tree_hash(protected.pgdata)
-    base = {**protected.common, "swap": True, "archive_mode": "off"}
+    base = {**protected.restoring, "swap": True, "archive_mode": "off"}
     params = {**base, "type": "immediate", "target_action": "promote"}
     result = well(run("restore", params))
     new = result["plan"]["tablespaces"][0]["path"]
@@ -139,7 +139,7 @@ def test_tablespaces_come_to_new_directories(protected: t.Any, run: Run, tree_ha
     newer = well(run("restore", {**base, "target_timeline": "current"}))["plan"]["tablespaces"][0]["path"]
     assert newer != new and newer.startswith(f"{old}.")
     assert protected.rows() == ["in backup", "first"]
-    assert well(run("restore", {**protected.common, "state": "put_back"}))["changed"]
+    assert well(run("restore", {**protected.restoring, "state": "put_back"}))["changed"]
     assert protected.rows() == ["in backup"]
     assert tree_hash(old) == before[0]
 
@@ -149,7 +149,7 @@ def test_a_standby_keeps_how_it_reaches_its_primary(stopped: t.Any, history: dic
     with open(stopped.pgdata / "postgresql.auto.conf", "a", encoding="utf-8") as file:
         file.write(f"primary_conninfo = '{conninfo.replace(chr(39), chr(39) * 2)}'\nprimary_slot_name = 'one'\n")
     (stopped.pgdata / "standby.signal").touch()
-    params = {**stopped.common, "swap": True, "type": "standby"}
+    params = {**stopped.restoring, "swap": True, "type": "standby"}
     result = well(run("restore", params))
     assert result["recovery_settings"]["primary_slot_name"] == "one"
     assert "secret" not in str(result)
@@ -165,7 +165,7 @@ def test_a_standby_keeps_how_it_reaches_its_primary(stopped: t.Any, history: dic
 def test_what_cannot_change_places_is_refused(
     stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
 ) -> None:
-    params = {**stopped.common, "swap": True}
+    params = {**stopped.restoring, "swap": True}
     foreign = stopped.make_directory("foreign/data").parent
     os.chown(foreign, (foreign / "data").stat().st_uid, -1)
     before = tree_hash(stopped.root)
@@ -181,7 +181,7 @@ def test_what_cannot_change_places_is_refused(
         assert text in result["msg"]
     both = run("restore", {**params, "delta": True})
     assert both["failed"] and "exclude each other" in both["msg"]
-    nothing = run("restore", {**stopped.common, "state": "put_back"})
+    nothing = run("restore", {**stopped.restoring, "state": "put_back"})
     assert codes(nothing) == ["nothing_to_put_back"]
     assert tree_hash(stopped.root) == before
 
@@ -193,6 +193,6 @@ def test_two_at_once_are_refused(stopped: t.Any, history: dict[str, str], run: R
         descriptor = os.open(path, os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         for options in ({"swap": True}, {"delta": True}, {"state": "put_back"}):
-            assert codes(run("restore", {**stopped.common, **options})) == ["locked"], (path, options)
+            assert codes(run("restore", {**stopped.restoring, **options})) == ["locked"], (path, options)
         os.close(descriptor)
     assert tree_hash(stopped.root) == before

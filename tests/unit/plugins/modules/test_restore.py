@@ -130,7 +130,7 @@ def test_all_words_of_a_restore_and_its_recovery_options(restore: Run, host: Hos
     assert (host.pgdata / "postgresql.auto.conf").stat().st_mode & 0o777 == 0o644 & ~_umask()
     again = restore(params)  # the receipt says so, and nothing needs to be asked
     assert again["changed"] is False
-    assert again["plan"]["method"] == "none"
+    assert again["plan"]["mode"] == "none"
     assert "geheim" not in (host.config.parent / "pgdata.restore" / "receipt.json").read_text(encoding="utf-8")
 
 
