@@ -43,7 +43,7 @@ def request(given: Given, names: t.Iterable[str] = ()) -> Record:
 
     >>> wanted = request({"target_lsn": "0/3000028", "target_exclusive": "yes", "repo": "2"})
     >>> wanted["target"], wanted["module"]["repo"], wanted["problems"]
-    ({'target_type': 'lsn', 'target': '0/3000028', 'target_exclusive': True}, 2, [])
+    ({'type': 'lsn', 'target': '0/3000028', 'target_exclusive': True, 'target_timeline': None}, 2, [])
     """
     problems = _misspelled(given, names)
     texts = {name: _text(value) for name, value in given.items()}
@@ -111,7 +111,7 @@ def _choice(name: str, texts: t.Mapping[str, str], choices: t.Sequence[str], pro
 
 
 def _target(texts: t.Mapping[str, str], flags: Given, action: str, problems: list[str]) -> Record:
-    """The target as the module recovery takes it."""
+    """The target as the module restore takes it."""
     asked = [f"restore_target_{kind}" for kind in _TARGETS if texts.get(f"target_{kind}")]
     asked += ["restore_target_immediate"] if flags["target_immediate"] else []
     asked += ["restore_before_drop"] if flags["before_drop"] else []
@@ -127,13 +127,13 @@ def _target(texts: t.Mapping[str, str], flags: Given, action: str, problems: lis
             problems.append("restore_target_exclusive does not go with restore_before_drop: that ends before the drop.")
         kind = "default"
     value = texts.get(f"target_{kind}") or None if kind in _TARGETS else None
-    target = {"target_type": kind, "target": value, "target_exclusive": bool(flags["target_exclusive"])}
+    timeline = texts.get("target_timeline") or None
+    exclusive = bool(flags["target_exclusive"])
     try:
-        timeline = texts.get("target_timeline") or None
-        parse_target(kind, value, timeline, None, bool(target["target_exclusive"]) and not flags["before_drop"])
+        parse_target(kind, value, timeline, None, exclusive and not flags["before_drop"])
     except TargetError as error:
         problems += [_in_our_words(sentence) for sentence in error.problems]
-    return target
+    return {"type": kind, "target": value, "target_exclusive": exclusive, "target_timeline": timeline}
 
 
 def _in_our_words(sentence: str) -> str:
@@ -156,7 +156,11 @@ def _drop(texts: t.Mapping[str, str], wanted: bool, numbers: Given, problems: li
             parse_time(texts.get(name) or "2026-01-01 00:00Z")
         except ValueError as error:
             problems.append(f"restore_{name}: {error}")
-    options = {name: texts.get(f"drop_{name}") or None for name in ("from", "until", "database")}
+    timeline = texts.get("target_timeline", "")
+    if timeline and not timeline.isdecimal():
+        problems.append(f"With restore_before_drop, restore_target_timeline must be a number, but is {timeline!r}.")
+    options: Record = {name: texts.get(f"drop_{name}") or None for name in ("from", "until", "database")}
+    options["timeline"] = int(timeline) if timeline.isdecimal() else None
     options.update({name: numbers[f"drop_{name}"] for name in ("xid", "filenode", "relations")})
     return {name: value for name, value in options.items() if value is not None}
 
@@ -166,7 +170,6 @@ def _module_options(
 ) -> Record:
     """Options of the module restore, those that are not given left out; the target comes to them later."""
     options = {
-        "target_timeline": texts.get("target_timeline"),
         "set": texts.get("set"),
         "repo": numbers["repo"],
         "plan": texts.get("plan"),
