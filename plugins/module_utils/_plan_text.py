@@ -82,7 +82,8 @@ def _where(plan: Plan) -> t.Iterator[tuple[str, str]]:
     for system in plan.space.file_systems:
         yield "space", system.text()
     for name, value in sorted(mask_settings(plan.settings()).items()):
-        yield "setting", f"{name} = {value}"
+        if not name.startswith("recovery_target"):  # the target is told above
+            yield "setting", f"{name} = {value}"
 
 
 def _wrapped(title: str, sentence: str) -> list[str]:
