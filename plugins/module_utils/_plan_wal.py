@@ -16,7 +16,7 @@ from ._cluster import ClusterError
 from ._directory import Directory
 from ._plan_request import Request
 from ._problem import Problem
-from ._proof import Proof, Route, Seen, find_route, prove
+from ._proof import Proof, Route, Seen, find_route, own_timeline, prove
 from ._repository import Backup, Database, Stanza
 from ._wal import HistoryEntry, parse_history
 from ._wal_reader import WalError, WalReader
@@ -49,7 +49,7 @@ def examine(request: Request, choice: Choice, reader: WalReader, directory: Dire
         size = reader.segment_size
         archived, local = parse_listing(reader.listing(), size), reader.local_segments()
         histories = read_histories(reader, archived, choice)
-        route = find_route(choice, target, archived, local, histories, _own_timeline(directory, reader), size)
+        route = find_route(choice, target, archived, local, histories, own_timeline(directory, reader.system_id), size)
     except _CANNOT_READ as error:
         return Finding(choice, None, [_unreadable(choice.backup, error)])
     if isinstance(route, Problem):
@@ -86,14 +86,6 @@ def archive_id(stanza: Stanza, backup: Backup, database: Database) -> str:
     key = (backup.repo_key, backup.database_id)
     named = (archive.id for archive in stanza.archives if (archive.repo_key, archive.database_id) == key)
     return next(named, f"{database.version}-{database.id}")
-
-
-def _own_timeline(directory: Directory, reader: WalReader) -> int | None:
-    """The timeline of the present cluster; a restored one that was not started yet has gone nowhere."""
-    control = directory.control
-    if control is None or control.system_identifier != reader.system_id:
-        return None
-    return None if directory.backup_label or directory.unfinished else control.timeline
 
 
 def _unreadable(backup: Backup, error: Exception) -> Problem:

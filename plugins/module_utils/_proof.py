@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ._archive import Archived, Run, merged
 from ._choice import Choice
+from ._directory import Directory
 from ._problem import Problem
 from ._repository import Backup, iso_time
 from ._target import RecoveryTarget
@@ -21,6 +22,8 @@ from ._timeline import Gap, Histories, Leg, TimelineError, latest_timeline, reac
 from ._timeline_choice import Picked, Timelines, choose_timeline, way
 from ._wal import Segment, format_lsn, parse_lsn, parse_segment, timeline_of
 from ._waldump import End, Record
+
+_IN_RECOVERY = ("in archive recovery", "shut down in recovery")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class Proof:
     wal: dict[str, t.Any]
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+def own_timeline(directory: Directory, system_id: int) -> int | None:
+    """The timeline that the cluster in the data directory has written on.
+
+    None for another cluster, and for one that has written nothing of its own: restored and not started yet, in
+    recovery, or a standby.
+    """
+    control = directory.control
+    if control is None or control.system_identifier != system_id or control.state in _IN_RECOVERY:
+        return None
+    return None if directory.backup_label or directory.unfinished else control.timeline
 
 
 def find_route(

@@ -13,8 +13,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._archive import Archived, Run
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._choice import Choice
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._cluster import ControlData
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import BackupLabel, Directory, Unfinished
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._problem import Problem
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._proof import Proof, Route, Seen, find_route, prove
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._proof import (
+    Proof,
+    Route,
+    Seen,
+    find_route,
+    own_timeline,
+    prove,
+)
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Backup
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._target import RecoveryTarget, parse_target
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._wal import HistoryEntry, Segment, format_lsn
@@ -222,6 +231,25 @@ def test_messages_say_what_is_wrong_and_what_to_do() -> None:
 
 
 # ---- the way
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 3),
+        ({"control": None}, None),
+        ({"control": ControlData(6, "15", "in production", 0, 0, 3)}, None),
+        ({"control": ControlData(7, "15", "shut down", 0, 0, 3)}, 3),
+        ({"control": ControlData(7, "15", "in archive recovery", 0, 0, 3)}, None),
+        ({"control": ControlData(7, "15", "shut down in recovery", 0, 0, 3)}, None),
+        ({"backup_label": BackupLabel("0/2000028", "000000010000000000000002")}, None),
+        ({"unfinished": Unfinished("1F", 7)}, None),
+    ],
+)
+def test_only_a_cluster_that_wrote_has_a_timeline_of_its_own(changes: dict[str, t.Any], expected: int | None) -> None:
+    control = ControlData(7, "15", "in production", 0, 0, 3)
+    assert own_timeline(replace(Directory("/srv/pg", "cluster", control=control), **changes), 7) == expected
+
 
 FORKED = archived((1, 1, 9), (2, 5, 7), histories={2: EPOCH + 500})
 LATE, EARLY = backup("2F", first=8, last=8), backup("1F")
