@@ -75,6 +75,7 @@ options:
       - Log in to a running server of this cluster (O(login_host) and so on) and take names from it.
       - A server in recovery that has not come to the commit yet, such as a delayed standby or a copy paused before it,
         knows the names of all relations. The primary knows the present names of truncated tables.
+      - When the login fails this is a warning, and the search goes on without.
       - Without it only databases get a name, from the list in the newest backup before the commit.
     type: bool
     default: false
@@ -354,6 +355,17 @@ class Names:
         return candidate(find, known, self._server.relations(find) if self._server else {})
 
 
+def log_in(module: AnsibleModule, system_id: int, wal: Wal, resources: ExitStack) -> ServerNames | None:
+    """The running server as a source of names. The search is worth something without them, so a failure only warns."""
+    try:
+        server = ServerNames(module, system_id, wal.histories)
+    except DatabaseError as error:
+        module.warn(f"No names of relations: {error}")
+        return None
+    resources.callback(server.close)
+    return server
+
+
 def search(
     params: t.Mapping[str, t.Any], reader: WalReader, wal: Wal, database: int | None, pgdata: str
 ) -> tuple[list[Find], Scanned]:
@@ -392,9 +404,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     with ExitStack() as resources:
         reader = resources.enter_context(WalReader(backrest, *source, pgdata, bindir, f"{pgdata}.restore"))
         wal = read_wal(reader, params["timeline"])
-        server = ServerNames(module, place.database.system_id, wal.histories) if params["names"] else None
-        if server:
-            resources.callback(server.close)
+        server = log_in(module, place.database.system_id, wal, resources) if params["names"] else None
         names = Names(BackupNames(backrest, stanza.name, stanza.usable_backups(place.repo)), server)
         finds, scanned = search(params, reader, wal, names.oid(params["database"]), pgdata)
         candidates = [names.entry(find) for find in sorted(finds, key=lambda find: find.end.commit.time)]

@@ -37,6 +37,11 @@ def script(cluster: t.Any, text: str, database: str = "app") -> None:
 def find(run: Run, cluster: t.Any, begin: str, **options: t.Any) -> dict[str, t.Any]:
     """Look from a moment until now, after all WAL was archived."""
     cluster.archive()
+    return look(run, cluster, begin, **options)
+
+
+def look(run: Run, cluster: t.Any, begin: str, **options: t.Any) -> dict[str, t.Any]:
+    """Look from a moment until now."""
     result = run("find_target", {**cluster.common, "from": begin, **options})
     assert not result["failed"], result
     return result
@@ -113,5 +118,155 @@ def test_what_loses_nothing(run: Run, started: t.Any) -> None:
     result = find(run, started, begin)
     assert result["candidates"] == [], result["text"]
     assert result["skipped"] >= 5
-    kinds = [each["kind"] for each in find(run, started, begin, kinds=["drop_index"])["candidates"]]
+    kinds = [each["kind"] for each in look(run, started, begin, kinds=["drop_index"])["candidates"]]
     assert kinds == ["drop_index"]
+
+
+def test_restored_to_before_a_drop_under_load(run: Run, started: t.Any) -> None:
+    """Every commit before the drop is there, none after it, and the table."""
+    script(
+        started,
+        """
+        CREATE TABLE log (id bigserial PRIMARY KEY)
+        CREATE TABLE orders (id int PRIMARY KEY, t text)
+        INSERT INTO orders SELECT g, 'x' FROM generate_series(1, 1000) g
+        """,
+    )
+    begin, writers = now(started), load(started)
+    time.sleep(2)
+    # The highest committed row before the drop and after it, seen by the same session, bracket the moment.
+    before = int(started.sql("SELECT max(id) FROM log", "app")[0][0])
+    started.sql("DROP TABLE orders", "app")
+    after = int(started.sql("SELECT max(id) FROM log", "app")[0][0])
+    time.sleep(2)
+    assert all(writer.wait(30) == 0 for writer in writers)
+    end = int(started.sql("SELECT max(id) FROM log", "app")[0][0])
+    assert before > 100 and end > after + 100
+    result = find(run, started, begin, database="app")
+    (only,) = result["candidates"]
+    assert (only["kind"], only["count"], result["scanned"]["commits"] > 1000) == ("drop", 4, True)
+    expected = committed_rows(started, only["lsn"])
+
+    started.stop()
+    target = {"delta": True, "target_action": "promote", **only["restore"]}
+    restored = run("restore", {**started.common, **target})
+    assert not restored["failed"], restored
+    started.start()
+    wait_for_end_of_recovery(started)
+    assert started.sql("SELECT count(*) FROM orders", "app") == [("1000",)]
+    last = int(started.sql("SELECT max(id) FROM log", "app")[0][0])
+    assert before <= last <= after
+    # Each committed transaction wrote one row. Those before the drop are all there, those after it are not.
+    assert int(started.sql("SELECT count(*) FROM log", "app")[0][0]) == expected
+
+
+def test_databases(run: Run, started: t.Any) -> None:
+    """A dropped database: named by the backup, and the target is before it is marked invalid."""
+    script(started, "CREATE TABLE kept (i int)\nINSERT INTO kept VALUES (42)")
+    begin = now(started)
+    started.sql("CREATE DATABASE short_lived")
+    started.sql("DROP DATABASE app")
+    started.sql("CREATE TABLE later (i int)")
+    result = find(run, started, begin)
+    (only,) = result["candidates"]
+    assert (only["kind"], only["database"]["name"], only["relations"]) == ("drop_database", "app", [])
+    assert only["database"]["name_from"].startswith("backup ")
+    by_name = look(run, started, begin, database="app")
+    assert [each["xid"] for each in by_name["candidates"]] == [only["xid"]]
+
+    started.stop()
+    restored = run("restore", {**started.common, "delta": True, "target_action": "promote", **only["restore"]})
+    assert not restored["failed"], restored
+    started.start()
+    wait_for_end_of_recovery(started)
+    assert started.sql("SELECT i FROM kept", "app") == [("42",)]
+    assert started.sql("SELECT count(*) FROM pg_database WHERE datname = 'short_lived'") == [("1",)]
+    assert started.sql("SELECT to_regclass('later') IS NULL") == [("t",)]
+
+
+def test_filters_and_refusals(run: Run, started: t.Any) -> None:
+    begin = now(started)
+    script(started, "CREATE TABLE a (i int)\nCREATE TABLE b (i int PRIMARY KEY)\nDROP TABLE a\nDROP TABLE b")
+    first, second = find(run, started, begin)["candidates"]
+    number = int(first["relations"][0]["file"].rpartition("/")[2])
+
+    def found(**options: t.Any) -> list[int]:
+        return [each["xid"] for each in look(run, started, begin, **options)["candidates"]]
+
+    assert found(filenode=number) == found(xid=first["xid"]) == [first["xid"]]
+    assert found(relations=2) == [second["xid"]]
+    assert found(kinds=["truncate"]) == found(database="postgres") == found(database="1") == []
+    assert found(until=first["time"]) == [first["xid"]]
+    assert found(timeline=1) == [first["xid"], second["xid"]]
+    for options, words in (
+        ({"from": "2026-01-01 00:00:00"}, "has no offset from UTC"),
+        ({"until": "2020-01-01 00:00:00+00:00"}, "ends"),
+        ({"database": "nobody"}, "Give its OID"),
+        ({"bindir": "/nonexistent"}, "bindir"),
+        ({"repo": 7}, "repo"),
+    ):
+        result = run("find_target", {**started.common, "from": begin, **options})
+        assert result["failed"] and words in result["msg"], result
+
+
+def test_without_the_data_directory(run: Run, started: t.Any) -> None:
+    """What is in the archive is found when nothing else is left."""
+    begin = now(started)
+    script(started, "CREATE TABLE a (i int)\nDROP TABLE a")
+    started.archive()
+    started.stop()
+    shutil.rmtree(started.pgdata)
+    result = run("find_target", {**started.common, "from": begin})
+    assert not result["failed"], result
+    assert [(each["kind"], each["count"]) for each in result["candidates"]] == [("drop", 1)]
+
+
+def test_rewritten_catalog(run: Run, started: t.Any) -> None:
+    """After VACUUM FULL of pg_class its rows are found by the data directory's map; without it nothing is guessed."""
+    script(started, "VACUUM FULL pg_class\nCREATE TABLE a (i int)")
+    begin = now(started)
+    script(started, "DROP TABLE a\nCREATE TABLE b (i int)\nVACUUM FULL b\nTRUNCATE b")
+    assert [each["kind"] for each in find(run, started, begin)["candidates"]] == ["drop", "truncate"]
+    started.stop()
+    shutil.rmtree(started.pgdata)
+    result = run("find_target", {**started.common, "from": begin})
+    assert {each["kind"] for each in result["candidates"]} == {"unknown"}
+    assert all("pg_class" in each["reason"] for each in result["candidates"])
+
+
+def load(cluster: t.Any, seconds: int = 4, clients: int = 4) -> list[subprocess.Popen[bytes]]:
+    """Sessions that commit one row after the other."""
+    text = (
+        "DO $$ BEGIN FOR n IN 1..1000000 LOOP INSERT INTO log DEFAULT VALUES; COMMIT; "
+        f"EXIT WHEN clock_timestamp() > now_at_start() + interval '{seconds} s'; END LOOP; END $$"
+    )
+    started = f"'{cluster.sql('SELECT clock_timestamp()')[0][0]}'::timestamptz"
+    words = [f"{cluster.bindir}/psql", "-h", cluster.socket_dir, "-p", str(cluster.port), "-d", "app", "-XAtq", "-U"]
+    user = cluster.sql("SELECT current_user")[0][0]
+    argv = [*words, user, "-c", text.replace("now_at_start()", started)]
+    return [subprocess.Popen(argv) for dummy in range(clients)]
+
+
+def wait_for_end_of_recovery(cluster: t.Any) -> None:
+    for _attempt in range(300):
+        if cluster.sql("SELECT pg_is_in_recovery()") == [("f",)]:
+            return
+        time.sleep(0.1)
+    raise AssertionError(cluster.log_tail())
+
+
+def committed_rows(cluster: t.Any, lsn: str) -> int:
+    """How many transactions that inserted into the log were committed before a place in the WAL."""
+    file = cluster.sql("SELECT pg_relation_filenode('log')", "app")[0][0]
+    directory = cluster.make_directory("wal")
+    names = sorted(path.name[:24] for path in cluster.repo.rglob("0000000100000000*-*") if path.is_file())
+    for name in names:
+        cluster.pgbackrest("archive-get", name, str(directory / name))
+    start = f"{int(names[0][8:16], 16):X}/{int(names[0][16:], 16) << 24:X}"
+    words = [f"--path={directory}", f"--start={start}", f"--end={lsn}"]
+    output = subprocess.run(
+        [f"{cluster.bindir}/pg_waldump", *words], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    writers = {line.split("tx:")[1].split(",")[0] for line in output if f"/{file} blk" in line and "INSERT" in line}
+    commits = {line.split("tx:")[1].split(",")[0] for line in output if "desc: COMMIT" in line}
+    return len(writers & commits)
