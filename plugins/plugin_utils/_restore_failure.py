@@ -11,40 +11,30 @@ import typing as t
 Record = t.Dict[str, t.Any]
 
 _AGAIN = "Run the play again as it was: it goes on from there."
-# These come after the data directory was written to.
-_AFTER_WRITING = ("verify",)
 
 
 def failure(facts: Record) -> Record:
-    """Whether to ``put_back`` the old directory of a swap, to ``start`` the server that is then there, ``words`` about
-    how things stand, and PostgreSQL's own lines in ``log``.
+    """Whether to ``put_back`` the old directory of a swap, whether to ``start`` the server that is then there,
+    ``words`` about how things stand when that is done, and PostgreSQL's own lines in ``log``.
 
-    ``facts`` has the failed ``task`` and its ``result``; ``restored`` whether the module restore has ended well.
+    ``facts`` has the failed ``task`` and its ``result``, and whether the module restore had ended well (``restored``).
+    Afterwards it has where the directories are (``moved``), and the ``trouble`` there was with them.
     """
-    result, cluster = facts["result"], facts["cluster"]
-    why = _sentence(result.get("msg") or result.get("exception") or "no reason was given")
+    result = facts["result"]
     found: Record = {
         "put_back": False,
         "start": False,
         "runs": result.get("outcome") not in ("exited", None),
         "log": result.get("log") or [],
     }
-    if not facts["restored"]:
-        return {**found, **_before_the_end(facts, why)}
-    if result.get("outcome") == "timeout":
-        return {**found, "words": f"{why} Nothing was put back, because recovery goes on. {_AGAIN}"}
-    if facts["done"] and result.get("outcome") == "promoted":
-        words = f"{why} The cluster takes writes since an earlier run, so nothing was put back or stopped."
-        return {**found, "words": words}
-    if not facts["kept"]:
-        return {**found, "words": f"{why} {_stands(facts)}"}
-    found.update(put_back=True, start=cluster["running"])
-    state = "and PostgreSQL is started on it again" if cluster["running"] else "which was stopped before and stays so"
-    words = (
-        f"{why} The old directory {facts['kept']} was put back to {cluster['data_directory']}, {state}. What "
-        f"was restored is kept beside it as {cluster['data_directory']}.failed-*, to look at and remove."
-    )
-    return {**found, "words": words}
+    found.update(_after_the_restore(facts) if facts["restored"] else _before_its_end(facts))
+    why = _sentence(result.get("msg") or result.get("exception") or "No reason was given")
+    if facts.get("trouble"):
+        found["words"] = (
+            f"{_sentence(facts['trouble'])} So things could not be put back as they were{_kept(facts)}. Look at "
+            f"PostgreSQL's log and at {facts['cluster']['data_directory']}, remove the cause, and run the play again."
+        )
+    return {**found, "words": f"{why} {found['words']}"}
 
 
 def _sentence(text: t.Any) -> str:
@@ -52,30 +42,56 @@ def _sentence(text: t.Any) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _before_the_end(facts: Record, why: str) -> Record:
+def _kept(facts: Record) -> str:
+    return f"; the old directory is {facts['kept']}" if facts["kept"] and not facts.get("moved") else ""
+
+
+def _before_its_end(facts: Record) -> Record:
     """The server could not be stopped, or the module restore failed."""
-    cluster = facts["cluster"]
-    if not str(facts["task"]).endswith("restore"):
-        return {"words": f"{why} Nothing was restored or overwritten."}
-    problems = facts["result"].get("problems") or []
-    untouched = facts["mode"] == "swap" or (problems and all(item["code"] not in _AFTER_WRITING for item in problems))
-    if untouched:
-        state = "so PostgreSQL is started again as it was" if cluster["running"] else "and PostgreSQL stays stopped"
+    pgdata, running, problems = facts["cluster"]["data_directory"], facts["cluster"]["running"], _problems(facts)
+    if facts["done"]:
+        return {"words": "Nothing was stopped."}
+    if not facts["task"].endswith("restore"):
+        return {"words": f"Nothing was restored or overwritten. {_AGAIN}"}
+    if facts["mode"] == "swap" or (problems and not problems & _AFTER_WRITING):
+        state = "PostgreSQL runs on it again" if running else "PostgreSQL is stopped, as it was before"
+        return {"start": running, "words": f"{pgdata} is as it was, and {state}."}
+    return {
+        "words": f"{pgdata} may hold half a restore: PostgreSQL is stopped and must not be started. Remove the "
+        "cause and run the play again: it keeps the files that are right already and restores the rest."
+    }
+
+
+# Problems that are found after the data directory was written to.
+_AFTER_WRITING = {"verify", "io"}
+
+
+def _problems(facts: Record) -> set[str]:
+    return {problem["code"] for problem in facts["result"].get("problems") or []}
+
+
+def _after_the_restore(facts: Record) -> Record:
+    """PostgreSQL could not be started, or recovery came to a wrong end, or to none."""
+    pgdata, running, outcome = (
+        facts["cluster"]["data_directory"],
+        facts["cluster"]["running"],
+        facts["result"].get("outcome"),
+    )
+    if outcome == "timeout":
+        return {"words": f"Nothing was put back, because recovery goes on. {_AGAIN}"}
+    if facts["done"] and outcome == "promoted":
+        return {"words": "It takes writes since an earlier run, so nothing was stopped or put back."}
+    if not facts["kept"]:
         return {
-            "start": cluster["running"],
-            "words": f"{why} {cluster['data_directory']} was not changed, {state}.",
+            "words": f"{pgdata} holds the restored cluster, and nothing was kept that could be put back. When the "
+            "cause is removed, run the play again: it starts PostgreSQL and waits for the verdict. For another target "
+            "run it with that."
         }
-    words = (
-        f"{why} {cluster['data_directory']} may hold half a restore: PostgreSQL is stopped and must not be started. "
-        "Remove the cause and run the play again: it keeps the files that are right already and restores the rest."
-    )
-    return {"words": words}
-
-
-def _stands(facts: Record) -> str:
-    where = facts["cluster"]["data_directory"]
-    return (
-        f"{where} holds the restored cluster, which was restored over the old one, so there is nothing to put back. "
-        "When the cause is removed, run the play again: it starts PostgreSQL and waits for the verdict. For another "
-        "target run it with that: files that are right already are kept."
-    )
+    state = "PostgreSQL runs on it again" if running else "PostgreSQL is stopped, as it was before"
+    failed = (facts.get("moved") or {}).get("failed")
+    return {
+        "put_back": True,
+        "start": running,
+        "words": f"The old directory was put back to {pgdata}, and {state}. What was restored is now {failed}: look at "
+        "it, and remove it.",
+    }
