@@ -63,7 +63,8 @@ def _wal_lines(plan: Plan) -> t.Iterator[tuple[str, str]]:
         yield "window", f"{window['earliest_time']} to {last} can be reached from this backup"
         here = f", {wal['from_local']} of them only on this host" if wal["from_local"] else ""
         count = "1 segment" if wal["segments"] == 1 else f"{wal['segments']} segments"
-        yield "replay", f"WAL {wal['first']} to {wal['last']}: {count}, {human_size(wal['bytes'])}{here}"
+        most = "at most " if plan.request.target.type == "time" else ""  # the place of a time is not known before
+        yield "replay", f"{most}WAL {wal['first']} to {wal['last']}: {count}, {human_size(wal['bytes'])}{here}"
     if rescue and rescue.names:
         files = "1 WAL file" if len(rescue.names) == 1 else f"{len(rescue.names)} WAL files"
         yield "rescue", f"{files} that no repository has, {human_size(rescue.size)}, kept in {rescue.directory}"

@@ -346,7 +346,7 @@ def test_a_plan_with_everything_reads_like_a_page() -> None:
         "  to         time 2026-11-22 21:00:00+00:00 on timeline 1, then promote",
         "  timeline   1, because it was in use at the target time: timeline 2 began 2026-11-22 21:16:15+00:00",
         "  window     2026-11-22 20:59:35+00:00 to 2026-11-22 22:59:35+00:00 can be reached from this backup",
-        "  replay     WAL 000000010000000000000002 to 000000010000000000000009: 8 segments, 128.0 MiB",
+        "  replay     at most WAL 000000010000000000000002 to 000000010000000000000009: 8 segments, 128.0 MiB",
         "  rescue     1 WAL file that no repository has, 16.0 MiB, kept in /srv/pg.restore/rescued/77",
         f"  keep       /srv/pg, 31.0 MiB (cluster {SYSTEM}, PostgreSQL 15, shut down, timeline 1, checkpoint",
         f"             0/4000028), as /srv/pg.before-{STAMP}",
