@@ -70,8 +70,8 @@ class Destination:
 class Facts:
     """What the host says. ``places`` has the data directory under None and the others under their destinations.
 
-    ``parent`` is the directory that the data directory stands in, ``workspace`` that of the restore. ``running`` is the
-    command that pgBackRest works on for this stanza now, as info tells it.
+    ``parent`` is the directory that the data directory stands in, ``workspace`` the one that a swap restores to.
+    ``running`` is the command that pgBackRest works on for this stanza now, as info tells it.
     """
 
     directory: Directory

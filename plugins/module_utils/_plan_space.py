@@ -36,7 +36,7 @@ class FileSystem:
 
     def text(self) -> str:
         """What is needed and there, in words."""
-        reused = f" and {human_size(self.reused)} that are overwritten" if self.reused else ""
+        reused = f" and {human_size(self.reused)} in files that it replaces" if self.reused else ""
         return f"{self.path}: {human_size(self.needed)} needed, {human_size(self.free)} free{reused}"
 
 

@@ -91,7 +91,7 @@ def facts_of(request: _plan.Request, directory: Directory, backup: Backup, **cha
         "postgres",
         PGDATA,
         parent=place("/srv"),
-        workspace=place("/srv/pg.restore"),
+        workspace=place("/srv/pg.restore/data"),
         programs=Programs("/usr/lib/postgresql/15/bin", True, True),
     )
     return replace(facts, **changes)
@@ -126,7 +126,7 @@ def test_the_identity_is_that_of_the_decisions() -> None:
         plan_of(SWAP, proof=proof_of(SWAP, newest=20)),
         plan_of(SWAP, EMPTY),
         plan_of(SWAP, replace(CLUSTER, control=replace(CONTROL, state="in production", checkpoint_lsn=1))),
-        plan_of(SWAP, workspace=place("/srv/pg.restore", free=50 * GIB)),
+        plan_of(SWAP, workspace=place("/srv/pg.restore/data", free=50 * GIB)),
         plan_of(SWAP, rescue=Rescue("/srv/pg.restore/rescued/1", {"000000010000000000000010": "x"}, (), SIZE)),
     ]
     assert {plan.id for plan in same} == {first.id}
@@ -216,7 +216,7 @@ def test_tablespaces_of_a_swap_come_beside_the_present_ones() -> None:
         (Directory(PGDATA, "unfinished", "postgres", unfinished=Unfinished("1F", 1)), {}, ["foreign_cluster"]),
         (replace(CLUSTER, postmaster=Postmaster(7, 5432, None, "ready", True)), {}, ["running"]),
         (replace(CLUSTER, postmaster=Postmaster(7, 5432, None, "ready", False)), {}, ["stale_pid"]),
-        (CLUSTER, {"workspace": place("/srv/pg.restore", free=20 * MIB)}, ["space"]),
+        (CLUSTER, {"workspace": place("/srv/pg.restore/data", free=20 * MIB)}, ["space"]),
     ],
 )
 def test_what_stands_against_a_swap(directory: Directory, changes: dict[str, t.Any], expected: list[str]) -> None:
@@ -243,8 +243,8 @@ def test_room_is_needed_for_wal_and_for_what_is_rescued() -> None:
 def test_in_place_what_is_overwritten_makes_room_but_not_in_a_swap() -> None:
     few = {None: place(PGDATA, free=140 * MIB, occupied=31 * MIB, empty=False)}
     assert plan_of(DELTA, places=few).space.reused == 31 * MIB
-    assert codes_of(SWAP, places=few, workspace=place("/srv/pg.restore", free=140 * MIB)) == ["space"]
-    begun = place("/srv/pg.restore", free=140 * MIB, occupied=29 * MIB)  # an earlier run came that far
+    assert codes_of(SWAP, places=few, workspace=place("/srv/pg.restore/data", free=140 * MIB)) == ["space"]
+    begun = place("/srv/pg.restore/data", free=140 * MIB, occupied=29 * MIB)  # an earlier run came that far
     assert plan_of(SWAP, places=few, workspace=begun).space.reused == 29 * MIB
 
 
@@ -269,7 +269,7 @@ def test_file_systems_are_not_summed_up() -> None:
     assert not plan.warnings
     tight = plan_of(request, linked, FULL, places=spread(100 * MIB))
     assert tight.warnings == [
-        "There may be too little room on /wal: 129.0 MiB needed, 100.0 MiB free and 1.0 MiB that are overwritten, if "
+        "There may be too little room on /wal: 129.0 MiB needed, 100.0 MiB free and 1.0 MiB in files that it replaces, if "
         "tablespaces were as large in the backup as they are now."
     ]
     assert codes_of(request, linked, FULL, places=spread(30 * MIB)) == ["space"]
@@ -352,7 +352,7 @@ def test_a_plan_with_everything_reads_like_a_page() -> None:
         f"             0/4000028), as /srv/pg.before-{STAMP}",
         f"  tablespace fast to /mnt/fast.{STAMP}",
         f"  link       pg_wal to /wal.{STAMP}",
-        "  space      /srv/pg.restore: 174.0 MiB needed, 100.0 GiB free",
+        "  space      /srv/pg.restore/data: 174.0 MiB needed, 100.0 GiB free",
         "  setting    primary_conninfo = host=a password=********",
     ]
     assert all(len(line) <= 110 for line in plan.text())
