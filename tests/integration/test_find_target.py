@@ -147,11 +147,7 @@ def test_restored_to_before_a_drop_under_load(run: Run, started: t.Any) -> None:
     assert (only["kind"], only["count"], result["scanned"]["commits"] > 1000) == ("drop", 4, True)
     expected = committed_rows(started, only["lsn"])
 
-    started.stop()
-    target = {"delta": True, "target_action": "promote", **only["restore"]}
-    restored = run("restore", {**started.common, **target})
-    assert not restored["failed"], restored
-    started.start()
+    recover(run, started, only, "promote")
     wait_for_end_of_recovery(started)
     assert started.sql("SELECT count(*) FROM orders", "app") == [("1000",)]
     last = int(started.sql("SELECT max(id) FROM log", "app")[0][0])
@@ -174,10 +170,7 @@ def test_databases(run: Run, started: t.Any) -> None:
     by_name = look(run, started, begin, database="app")
     assert [each["xid"] for each in by_name["candidates"]] == [only["xid"]]
 
-    started.stop()
-    restored = run("restore", {**started.common, "delta": True, "target_action": "promote", **only["restore"]})
-    assert not restored["failed"], restored
-    started.start()
+    recover(run, started, only, "promote")
     wait_for_end_of_recovery(started)
     assert started.sql("SELECT i FROM kept", "app") == [("42",)]
     assert started.sql("SELECT count(*) FROM pg_database WHERE datname = 'short_lived'") == [("1",)]
@@ -234,6 +227,38 @@ def test_rewritten_catalog(run: Run, started: t.Any) -> None:
     assert all("pg_class" in each["reason"] for each in result["candidates"])
 
 
+def test_timelines_and_names(run: Run, started: t.Any) -> None:
+    """A drop before and one after an earlier recovery; a server paused before a drop knows what it took."""
+    script(started, "CREATE TABLE a (i int)\nCREATE TABLE b (i int PRIMARY KEY)")
+    begin = now(started)
+    script(started, "DROP TABLE a")
+    (first,) = find(run, started, begin)["candidates"]
+    assert first["relations"][0]["name"] is None
+    recover(run, started, first, "promote")
+    wait_for_end_of_recovery(started)
+    script(started, "SELECT * FROM a\nDROP TABLE b")
+    both = find(run, started, begin, names=True, **started.login)["candidates"]
+    assert [(each["timeline"], each["count"]) for each in both] == [(1, 1), (2, 2)]
+    assert all(relation["name"] is None for each in both for relation in each["relations"])
+    assert [each["timeline"] for each in look(run, started, begin, timeline=2)["candidates"]] == [2]
+
+    recover(run, started, both[1], "pause")
+    wait_until(started, "SELECT pg_get_wal_replay_pause_state()", "paused")
+    one, two = look(run, started, begin, names=True, **started.login)["candidates"]
+    assert {relation["name"] for relation in two["relations"]} == {"public.b", "public.b_pkey"}
+    assert "replayed" in two["relations"][0]["name_from"]
+    assert one["relations"][0]["name"] is None  # long gone by, on a timeline that this server has left
+    assert "public.b" in two["text"]
+
+
+def recover(run: Run, cluster: t.Any, found: dict[str, t.Any], action: str) -> None:
+    """Restore to before a find and start."""
+    cluster.stop()
+    result = run("restore", {**cluster.common, "delta": True, "target_action": action, **found["restore"]})
+    assert not result["failed"], result
+    cluster.start()
+
+
 def load(cluster: t.Any, seconds: int = 4, clients: int = 4) -> list[subprocess.Popen[bytes]]:
     """Sessions that commit one row after the other."""
     text = (
@@ -248,8 +273,12 @@ def load(cluster: t.Any, seconds: int = 4, clients: int = 4) -> list[subprocess.
 
 
 def wait_for_end_of_recovery(cluster: t.Any) -> None:
+    wait_until(cluster, "SELECT pg_is_in_recovery()", "f")
+
+
+def wait_until(cluster: t.Any, question: str, answer: str) -> None:
     for _attempt in range(300):
-        if cluster.sql("SELECT pg_is_in_recovery()") == [("f",)]:
+        if cluster.sql(question) == [(answer,)]:
             return
         time.sleep(0.1)
     raise AssertionError(cluster.log_tail())
