@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import fnmatch
@@ -160,8 +161,11 @@ def read_directory(path: str, link_names: t.Collection[str] = ()) -> Directory:
     )
 
 
-def read_place(path: str, pattern: str = "*") -> Place:
-    """A directory to write to, whether or not it is there. It is empty when nothing in it matches ``pattern``."""
+def read_place(path: str, pattern: str = "*", measured: bool = True) -> Place:
+    """A directory to write to, whether or not it is there. It is empty when nothing in it matches ``pattern``.
+
+    Unless it is to be ``measured`` nothing is said about the bytes that it has.
+    """
     ground = path
     while not os.path.exists(ground):
         ground = os.path.dirname(ground)
@@ -172,7 +176,7 @@ def read_place(path: str, pattern: str = "*") -> Place:
     if not exists or not os.access(ground, os.R_OK | os.X_OK) or not os.path.isdir(ground):
         return Place(path, exists, not exists, writable, status.st_dev, free)
     empty = not fnmatch.filter(os.listdir(path), pattern)
-    return Place(path, exists, empty, writable, status.st_dev, free, _occupied(path))
+    return Place(path, exists, empty, writable, status.st_dev, free, _occupied(path) if measured else 0)
 
 
 def lock_directory(path: str) -> int | None:
@@ -255,13 +259,15 @@ def _zeroed_databases(pgdata: str) -> frozenset[int]:
 
 
 def _occupied(path: str) -> int:
+    """Bytes below a directory. A server may be at work in it, so that files go while they are counted."""
     total = 0
     pending = [path]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                else:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
                     total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
     return total
