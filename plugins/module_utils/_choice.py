@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ._problem import Problem
 from ._repository import OK, Backup, Repository, Stanza, iso_time
@@ -63,18 +63,6 @@ def candidates(
         *(Choice(None, [_unusable(repository)], repo=repository.key) for repository in unusable),
         *(_choose_in(stanza, key, target, label) for key in sorted(usable)),
     ]
-
-
-def choose_backup(
-    stanza: Stanza | None, target: RecoveryTarget, label: str | None, repo: int | None, now: float
-) -> Choice:
-    """The first of the ``candidates`` that has a backup; what spoke against the others becomes warnings."""
-    problems: list[Problem] = []
-    for choice in candidates(stanza, target, label, repo, now):
-        if choice.backup:
-            return replace(choice, warnings=[problem.text() for problem in problems] + choice.warnings)
-        problems += choice.problems
-    return Choice(None, problems)
 
 
 def serves(backup: Backup, target: RecoveryTarget) -> bool:

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import replace
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._choice import Choice, candidates, choose_backup
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._choice import Choice, candidates
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import (
     Archive,
     Backup,
@@ -37,6 +37,16 @@ def stanza_fixture(fixture_text: Text) -> Stanza:
 @pytest.fixture(name="recorded")
 def recorded_fixture(fixture_text: Text) -> t.Callable[[str], Stanza]:
     return lambda name: parse_info(json.loads(fixture_text(name), strict=False))[0]
+
+
+def choose_backup(*args: t.Any) -> Choice:
+    """The first choice that has a backup, what speaks against those before it as warnings; else all problems."""
+    found = candidates(*args)
+    served = next((number for number, choice in enumerate(found) if choice.backup), None)
+    problems = [problem for choice in found[:served] for problem in choice.problems]
+    if served is None:
+        return Choice(None, problems)
+    return replace(found[served], warnings=[problem.text() for problem in problems] + found[served].warnings)
 
 
 def chosen(choice: Choice) -> tuple[str | None, list[str]]:

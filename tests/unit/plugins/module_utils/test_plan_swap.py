@@ -269,8 +269,8 @@ def test_file_systems_are_not_summed_up() -> None:
     assert not plan.warnings
     tight = plan_of(request, linked, FULL, places=spread(100 * MIB))
     assert tight.warnings == [
-        "There may be too little room on /wal: 129.0 MiB needed, 100.0 MiB free and 1.0 MiB in files that it replaces, if "
-        "tablespaces were as large in the backup as they are now."
+        "There may be too little room on /wal: 129.0 MiB needed, 100.0 MiB free and 1.0 MiB in files that it "
+        "replaces, if tablespaces were as large in the backup as they are now."
     ]
     assert codes_of(request, linked, FULL, places=spread(30 * MIB)) == ["space"]
 
