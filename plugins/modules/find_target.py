@@ -199,7 +199,9 @@ text:
     - "2026-11-23 02:14:07+00:00  xid 744  dropped 1 relation in database app: files 16388"
     - "One commit found; 51230 commits in 25 segments looked at, 2 rewrites and the like left out."
 scanned:
-  description: What was looked at. V(first) and V(last) are V(null) when there was no WAL in the time range.
+  description:
+    - What was looked at. V(first) and V(last) are V(null) when there was no WAL in the time range.
+    - RV(ignore:skipped) commits removed files but lost nothing, such as rewrites.
   type: dict
   returned: success
   sample:
@@ -209,11 +211,6 @@ scanned:
     commits: 51230
     bytes: 419430400
     skipped: 2
-skipped:
-  description: Commits that removed files but lost nothing, such as rewrites.
-  type: int
-  returned: success
-  sample: 2
 repo_key:
   description: Number of the repository.
   type: int
@@ -414,7 +411,6 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "candidates": candidates,
         "text": summary(candidates, looked),
         "scanned": looked,
-        "skipped": scanned.skipped,
         "repo_key": place.repo,
     }
 

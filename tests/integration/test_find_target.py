@@ -117,7 +117,7 @@ def test_what_loses_nothing(run: Run, started: t.Any) -> None:
     )
     result = find(run, started, begin)
     assert result["candidates"] == [], result["text"]
-    assert result["skipped"] >= 5
+    assert result["scanned"]["skipped"] >= 5
     kinds = [each["kind"] for each in look(run, started, begin, kinds=["drop_index"])["candidates"]]
     assert kinds == ["drop_index"]
 
