@@ -120,7 +120,7 @@ def _source(plan: Record) -> str:
 
 
 def _moment(facts: Record) -> list[str]:
-    asked = facts["plan"]["target"]["text"] if facts["plan"].get("target") else "as asked"
+    asked = facts["plan"]["target"]["text"].partition(", then ")[0]
     recovery = facts["recovery"]
     return [f"asked: {asked}", f"reached: {recovery['verdict']}", *_last_commit(recovery)]
 
