@@ -77,6 +77,7 @@ class Directory:
 
     ``links`` holds the symbolic links asked for, ``zeroed`` the OIDs of databases that were left out of a restore.
     ``wal_link`` is where pg_wal leads when it is a symbolic link, ``patroni`` whether Patroni has worked here.
+    ``home`` is where the directory really is.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Directory:
     zeroed: frozenset[int] = frozenset()
     wal_link: str | None = None
     patroni: bool = False
+    home: str | None = None
 
     @property
     def standby(self) -> bool:
@@ -158,6 +160,7 @@ def read_directory(path: str, link_names: t.Collection[str] = ()) -> Directory:
         zeroed=_zeroed_databases(path),
         wal_link=_link_target(os.path.join(path, "pg_wal")),
         patroni=PATRONI_FILE in names,
+        home=os.path.realpath(path) if os.path.islink(path) else path,
     )
 
 

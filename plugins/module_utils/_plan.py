@@ -98,7 +98,8 @@ class Plan:
     def keeps(self) -> str | None:
         """Where a swap moves the old directory."""
         filled = self.directory.state not in ("missing", "empty")
-        return kept_path(self.request.pgdata, self.request.stamp or "") if self.mode == "swap" and filled else None
+        home = self.directory.home or self.request.pgdata
+        return kept_path(home, self.request.stamp or "") if self.mode == "swap" and filled else None
 
     @property
     def id(self) -> str:

@@ -177,7 +177,7 @@ def _read_facts(
         locked=locked,
         stop_file=backrest.stop_file(),
         stop_blocks_archive_get=backrest.version < _FIRST_ARCHIVE_GET_DESPITE_STOP,
-        parent=read_place(os.path.dirname(request.pgdata), measured=False),
+        parent=read_place(os.path.dirname(directory.home or request.pgdata), measured=False),
         workspace=read_place(os.path.join(request.workspace, "data")) if request.workspace else None,
     )
 

@@ -190,6 +190,8 @@ def test_a_swap_keeps_the_old_directory() -> None:
     plan = plan_of(SWAP)
     assert (plan.mode, plan.delta, plan.overwrites) == ("swap", False, [])
     assert plan.to_dict()["keeps"] == f"/srv/pg.before-{STAMP}"
+    linked = plan_of(SWAP, replace(CLUSTER, home="/disk/pg"))  # /srv/pg is a symbolic link
+    assert linked.keeps == f"/disk/pg.before-{STAMP}"
     assert plan_of(SWAP, EMPTY).to_dict()["keeps"] is None
     assert plan_of(DELTA).to_dict()["keeps"] is None
 
