@@ -74,10 +74,11 @@ def execute(work: Work, plan: Plan, receipt: Receipt) -> tuple[dict[str, t.Any],
     if journal is None:
         remove_receipt(workspace)  # from here on the directory is not what it says
         forget_put_back(workspace)
-    with _telling_state(plan, into):
-        restored, told = _restore(work, plan, into)
+    with _telling_state(plan, into, restored=False):
+        done, told = _restore(work, plan, into)
+    with _telling_state(plan, into, restored=True):
         _finish(plan, into, work.backrest)
-    return _conclude(plan, receipt, journal, {"restored": restored}, [*notes, *told])
+    return _conclude(plan, receipt, journal, {"restored": done}, [*notes, *told])
 
 
 def _rescue(plan: Plan, progress: Progress) -> list[str]:
@@ -96,7 +97,7 @@ def _conclude(
     """The steps after the files are in place: rescued WAL, exchange, receipt."""
     workspace, rescue = t.cast(str, plan.request.workspace), plan.rescue or Rescue("")
     into = journal.exchange.coming if journal else plan.request.pgdata
-    with _telling_state(plan, into):
+    with _telling_state(plan, into, restored=True):
         put, more = hand_back(rescue.directory, names_to_hand_back(plan), into)
         kept = journal.exchange.away if journal else None
         rescued = {"path": rescue.directory if rescue.names else None, "files": rescue.names, "handed_back": put}
@@ -187,7 +188,7 @@ def _keep_recovery_files(pgdata: str, into: str) -> None:
 
 
 @contextlib.contextmanager
-def _telling_state(plan: Plan, into: str) -> t.Iterator[None]:
+def _telling_state(plan: Plan, into: str, restored: bool) -> t.Iterator[None]:
     """Errors that end the work say what it leaves behind."""
     try:
         yield
@@ -195,25 +196,35 @@ def _telling_state(plan: Plan, into: str) -> t.Iterator[None]:
         code, message = error.code, error.message
         if error.code is not None and error.code < 0:
             code, message = None, f"pgbackrest restore was killed by signal {-error.code}"
-        steps = " ".join(filter(None, [error.next_step, state_left(plan, into)]))
+        steps = " ".join(filter(None, [error.next_step, state_left(plan, into, restored)]))
         raise PgBackRestError(message, code, error.hint, error.command or "restore", steps) from None
     except OSError as error:
         sentence = f"{error.filename or into}: {error.strerror}."
-        raise PlanError([Problem("io", sentence, state_left(plan, into) or "")], "The restore did not end") from None
+        raise PlanError(
+            [Problem("io", sentence, state_left(plan, into, restored))], "The restore did not end"
+        ) from None
 
 
-def state_left(plan: Plan, into: str) -> str | None:
-    """What an error leaves behind, and what to do."""
+def state_left(plan: Plan, into: str, restored: bool) -> str:
+    """What an error leaves behind, and what to do; ``restored`` when all files of the backup are in place."""
     pgdata, half = plan.request.pgdata, os.path.exists(os.path.join(into, MANIFEST))
-    rescued = f" WAL that no repository has is in {plan.rescue.directory}." if plan.rescue and plan.rescue.names else ""
-    if plan.request.swap:
-        return (
+    sentences = []
+    if plan.request.swap and os.path.exists(into):
+        sentences.append(
             f"{pgdata} is as it was and can be started. What is restored so far is in {into}; run the task again to "
-            f"go on with it.{rescued}"
+            "go on with it."
         )
-    if half:
-        return f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true.{rescued}"
-    return None if not rescued else rescued.strip()
+    elif plan.request.swap:
+        sentences.append("The directories were changing places. Run the task again: it completes that.")
+    elif half:
+        sentences.append(
+            f"{pgdata} holds half a restore now and cannot be started. Run the task again with delta: true."
+        )
+    elif restored:
+        sentences.append(f"{pgdata} is restored, but not complete: do not start it yet. Run the task again.")
+    if plan.rescue and plan.rescue.names:
+        sentences.append(f"WAL that no repository has is in {plan.rescue.directory}.")
+    return " ".join(sentences)
 
 
 def _left_over(workspace: str) -> list[str]:

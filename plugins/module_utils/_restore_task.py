@@ -65,7 +65,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     plan = _plan(backrest, wanted, bool(busy))
     result: dict[str, t.Any] = {"plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}
     result["recovery_settings"] = mask_settings(plan.settings())
-    result["changed"] = not plan.done or bool(wal_to_put(plan))
+    result["changed"] = not plan.done or bool(wal_to_put(plan) or settled)
     warnings = [*([settled] if settled else []), *plan.warnings]
     if not check:
         plan, held = _make_places(backrest, wanted, plan, locks)

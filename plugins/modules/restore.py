@@ -12,13 +12,21 @@ version_added: 0.1.0
 author: ["pgops contributors (@pgops)"]
 description:
   - Makes the stopped data directory hold the cluster as of the wanted target, ready to be started.
-  - Plans before it acts. Which backup serves the target, whether the directory is the right one, tablespaces, links
-    and free space are checked first, and everything that stands against the restore is reported at once.
-    Nothing is touched unless the plan holds. In check mode the plan is all there is.
-  - A running cluster is never overwritten. Only in check mode it is no more than a warning, so that the plan can be
-    made before the cluster is stopped.
+  - Plans before it acts. Whether the target can be reached is proven from the archive itself. Which backup serves it,
+    whether the directory is the right one, tablespaces, links and free space are checked first, and everything that
+    stands against the restore is reported at once. Nothing is touched unless the plan holds. In check mode the plan is
+    all there is.
+  - WAL that no repository has, as the newest WAL of every cluster, is copied to O(workspace) before anything else, and
+    handed to the restored cluster as far as its recovery comes to it.
+  - With O(swap) the cluster is restored beside the data directory, which is moved away at the very end and kept.
+    O(state=put_back) brings it back. With O(delta) it is restored in place.
+  - The last step is a receipt in O(workspace). The same request, made again, then changes nothing, whatever the cluster
+    did since, unless O(repeat) is set. A run that was interrupted anywhere has no receipt, and the next run finishes
+    its work.
+  - A running cluster is never overwritten and never moved. Only in check mode it is no more than a warning, so that the
+    plan can be made before the cluster is stopped.
   - Starting the server and waiting until recovery has reached the target is not its job. See
-    M(pgops.pgbackrest.recovery).
+    M(pgops.pgbackrest.recovery). The role P(pgops.pgbackrest.restore#role) does all steps.
   - A directory that already holds exactly this restore, not yet started, is left alone.
 extends_documentation_fragment:
   - pgops.pgbackrest._attributes
@@ -26,6 +34,15 @@ extends_documentation_fragment:
   - pgops.pgbackrest._pgbackrest.stanza
   - pgops.pgbackrest._pgbackrest.progress
 options:
+  state:
+    description:
+      - V(restored) restores.
+      - V(put_back) moves the directory that the last swap kept back to O(pgdata), as after a recovery that failed.
+        The restored directory becomes C(<pgdata>.failed-<time>). Tablespaces of both stay where they are. It is
+        refused while a server runs on one of them, and when there is nothing to put back.
+    type: str
+    choices: [restored, put_back]
+    default: restored
   pgdata:
     description:
       - Data directory to restore to. Missing directories are created.
@@ -52,9 +69,9 @@ options:
   target_timeline:
     description:
       - Timeline to recover along, V(current) for the backup's own, V(latest), or a number.
-      - When the archive goes on to a newer timeline than the backup's, after an earlier recovery or a failover, a
-        target can lie on either. The option is then required for the types with a O(target).
-      - Otherwise PostgreSQL's default holds, which is V(latest), and V(current) before PostgreSQL 12.
+      - Without it the timeline is chosen where only one can be meant, written into the recovery settings and told in
+        the plan with the reason. After an earlier recovery or a failover a target can lie on several timelines. Where
+        it is not certain which is meant, the restore is refused until this option says so.
     type: str
   target_action:
     description:
@@ -83,8 +100,51 @@ options:
         what is not in the backup is deleted.
       - The directory must hold the cluster of this stanza, told by its system identifier, or a restore of it that
         did not end.
+      - Mutually exclusive with O(swap).
     type: bool
     default: false
+  swap:
+    description:
+      - Restore into a new directory in O(workspace), then let it change places with the data directory, by two
+        renames. The old directory is kept as C(<pgdata>.before-<time>) until somebody removes it.
+      - Tablespaces, and links with O(link_all), that are not mapped come to new directories beside their present ones,
+        named C(<path>.<time>), and stay there.
+      - It needs room for a second cluster. Data directory and workspace must be on one file system, and the data
+        directory must not be a mount point.
+    type: bool
+    default: false
+  workspace:
+    description:
+      - Directory for what must outlive the restore. It holds the receipt, WAL that no repository has, and with O(swap)
+        the new directory until it is complete. It is made when it is missing, for its owner only.
+      - Keep it until the restored cluster has a backup of its own. Then it can be removed.
+      - Default is the data directory with C(.restore) appended.
+    type: path
+  plan:
+    description:
+      - Identity of the plan that was approved, RV(plan.id) of a run in check mode.
+      - If the plan has another identity now, the restore is refused. The identity depends on everything that was
+        decided, such as backup, target, timeline and directories, and not on sizes or on WAL archived since.
+    type: str
+  repeat:
+    description:
+      - Restore although this very request was carried out here before. What the cluster wrote since is then given up.
+      - With O(plan) a request whose receipt names that plan is not repeated, so that a run that was interrupted after
+        it can be made again.
+    type: bool
+    default: false
+  allow_unproven:
+    description:
+      - Restore although it could not be proven that the target can be reached, because C(pg_waldump) of this major
+        version is not on the host for instance. The plan says so in its warnings, and recovery tells in the end.
+    type: bool
+    default: false
+  bindir:
+    description:
+      - Directory of PostgreSQL's programs, of which C(pg_waldump) is used.
+      - Default is where packages put those of the backup's major version, such as C(/usr/lib/postgresql/15/bin) or
+        C(/usr/pgsql-15/bin), and then C(PATH).
+    type: path
   tablespace_map:
     description:
       - New directories of tablespaces, by name or OID. Default is the configuration.
@@ -117,6 +177,8 @@ options:
       - They are written into C(postgresql.auto.conf) (C(recovery.conf) before PostgreSQL 12) after the restore and not
         handed to pgBackRest, which would show them on its command line and in its log.
         Passwords in them are masked in results.
+      - With O(type=standby) C(primary_conninfo) and C(primary_slot_name) are kept as the standby in the directory has
+        them, unless they are named here or in the configuration.
     type: dict
   archive_mode:
     description:
@@ -143,7 +205,8 @@ EXAMPLES = r"""
     stanza: main
     type: time
     target: "2026-05-01 14:30:00+02:00"
-    delta: true
+    target_action: promote
+    swap: true
   check_mode: true
   become: true
   become_user: postgres
@@ -159,6 +222,21 @@ EXAMPLES = r"""
     type: time
     target: "2026-05-01 14:30:00+02:00"
     target_action: promote
+    swap: true
+    plan: "{{ restore_plan.plan.id }}"
+  become: true
+  become_user: postgres
+
+- name: Give the restored cluster up, and bring the old directory back
+  pgops.pgbackrest.restore:
+    stanza: main
+    state: put_back
+  become: true
+  become_user: postgres
+
+- name: Restore in place the newest state there is, where there is no room for a second cluster
+  pgops.pgbackrest.restore:
+    stanza: main
     delta: true
   become: true
   become_user: postgres
@@ -185,10 +263,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What was done, or would be done in check mode.
-  returned: success
+  description: What was done, or would be done in check mode. After an earlier run with this request it is that plan.
+  returned: success, with O(state=restored)
   type: dict
   contains:
+    id: {description: Identity of the plan., type: str, returned: always, sample: 20260501-020003F-9b35bcf3}
     stanza: {description: Name of the stanza., type: str, returned: always, sample: main}
     backup:
       description: The chosen backup in short. All about it is in RV(backup).
@@ -221,15 +300,46 @@ plan:
         system_identifier: 7711102130744859195
         text: cluster 7711102130744859195, PostgreSQL 15, shut down, timeline 1, checkpoint 0/6000060
         timeline: 1
-    method:
+    mode:
       description:
-        - V(full) into empty directories, V(delta) over what is there, V(none) when the directory already holds this
-          restore.
+        - V(full) into empty directories, V(delta) over what is there, V(swap) beside it, V(none) when nothing is left
+          to do.
       type: str
       returned: always
-      sample: delta
+      sample: swap
+    keeps:
+      description: Where a swap moves the old directory. The time in it is that of this run.
+      type: str
+      returned: always
+      sample: /var/lib/postgresql/15/main.before-20260501T124500Z
+    expected_bytes: {description: Size of the restored cluster., type: int, returned: always, sample: 30472388}
+    window:
+      description: What can be reached from the backup. Null for types that do not read the archive.
+      type: dict
+      returned: always
+      sample:
+        earliest_lsn: 0/2000100
+        earliest_time: '2026-05-01 00:04:11+00:00'
+        latest_lsn: 0/9A12F38
+        latest_time: '2026-05-01 12:41:07.318204+00:00'
+        timeline: 1
+    wal:
+      description: WAL to replay, and how many segments of it only this host has.
+      type: dict
+      returned: always
+      sample:
+        bytes: 117440512
+        first: '000000010000000000000002'
+        from_local: 1
+        last: '000000010000000000000008'
+        segments: 7
+    rescue:
+      description: WAL that no repository has, and where it is kept.
+      type: dict
+      returned: always
+      sample: {bytes: 16777216, path: /var/lib/postgresql/15/main.restore/rescued/7711102130744859195, segments: 1}
     overwrites:
-      description: Directories that hold something now, how many bytes it has, and what it is.
+      description: Directories that are overwritten, how many bytes they have, and what it is.
       type: list
       elements: dict
       returned: always
@@ -256,10 +366,17 @@ plan:
       returned: always
       sample: [16388]
     space:
-      description: Bytes that the backup needs, that are free, and that overwritten files have now.
+      description: Bytes that the restore needs, that are free, and that replaced files have now, in all and for each
+        file system. What is for WAL and for rescued WAL is told besides.
       type: dict
       returned: always
-      sample: {free: 85899345920, needed: 30472388, reused: 31457280}
+      sample:
+        file_systems: [{free: 85899345920, needed: 164762116, path: /var/lib/postgresql/15/main.restore, reused: 0}]
+        free: 85899345920
+        needed: 164762116
+        rescue: 16777216
+        reused: 0
+        wal: 117440512
     recovery_settings:
       description: As RV(recovery_settings).
       type: dict
@@ -272,18 +389,18 @@ plan:
       elements: str
       returned: always
       sample:
-        - 'Restore of stanza main to /var/lib/postgresql/15/main (delta: what differs is overwritten, what is not in the
-          backup is deleted)'
-        - from   full backup 20260501-020003F of repository 1, ended 2026-05-01 00:04:11+00:00
-        - to     time 2026-05-01 14:30:00+02:00, then promote
+        - 'Plan 20260501-020003F-9b35bcf3: restore of stanza main to /var/lib/postgresql/15/main'
+        - '  how        beside the old directory (swap), which then makes way and is kept'
+        - '  from       full backup 20260501-020003F of repository 1, ended 2026-05-01 00:04:11+00:00, 29.1 MiB'
+        - '  to         time 2026-05-01 12:30:00+00:00, then promote'
 backup:
   description: The backup set, as M(pgops.pgbackrest.backup_info) shows it.
-  returned: success
+  returned: success, with O(state=restored)
   type: dict
   sample: {label: 20260501-020003F, repo_key: 1, size: 30472388, stop_time: '2026-05-01 00:04:11+00:00', type: full}
 recovery_settings:
   description: Settings that lead recovery, without C(restore_command). Secrets are masked.
-  returned: success
+  returned: success, with O(state=restored)
   type: dict
   sample: {primary_conninfo: 'host=db1 user=replication password=********'}
 restored:
@@ -296,9 +413,57 @@ restored:
     bytes: {description: Size of the restored cluster., type: int, returned: always, sample: 30472388}
     copied_bytes: {description: Bytes that came from the repository., type: int, returned: always, sample: 802816}
     bytes_per_second: {description: Bytes copied in a second., type: int, returned: always, sample: 64225}
+restored_at:
+  description: When the restore ended, in this run or in the earlier one with this request.
+  returned: when this request was carried out
+  type: str
+  sample: 2026-05-01 12:46:02+00:00
+kept:
+  description: Directory that the swap moved away. Null when nothing was there, and without a swap.
+  returned: when this request was carried out
+  type: str
+  sample: /var/lib/postgresql/15/main.before-20260501T124500Z
+rescued:
+  description: WAL that no repository has, all of it in C(path).
+  returned: when this request was carried out
+  type: dict
+  contains:
+    path:
+      description: Directory of the files. Null when there are none.
+      type: str
+      returned: always
+      sample: /var/lib/postgresql/15/main.restore/rescued/7711102130744859195
+    files:
+      description: Names of the files.
+      type: list
+      elements: str
+      returned: always
+      sample: ['000000010000000000000008']
+    handed_back:
+      description: Names of those that this run put into C(pg_wal) of the restored cluster.
+      type: list
+      elements: str
+      returned: always
+      sample: ['000000010000000000000008']
+put_back:
+  description: What was moved, or would be moved in check mode.
+  returned: with O(state=put_back), when something was to be moved
+  type: dict
+  contains:
+    from:
+      description: Where the directory was that is put back.
+      type: str
+      returned: always
+      sample: /var/lib/postgresql/15/main.before-20260501T124500Z
+    to: {description: The data directory., type: str, returned: always, sample: /var/lib/postgresql/15/main}
+    failed:
+      description: Where the directory is that was given up. Null when there was none.
+      type: str
+      returned: always
+      sample: /var/lib/postgresql/15/main.failed-20260501T131502Z
 problems:
   description: Everything that stands against the restore.
-  returned: when the restore is refused
+  returned: when the task is refused, or did not end as planned
   type: list
   elements: dict
   contains:
