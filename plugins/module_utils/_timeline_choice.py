@@ -170,7 +170,7 @@ def _question(why: str, own: int, others: set[int], target: RecoveryTarget, time
         f"Say in target_timeline which one you mean: a number, current for timeline {own} of the backup, or latest for "
         f"timeline {latest_timeline(own, timelines.histories)}."
     )
-    return Problem("timeline", f"{why} The target can be meant on several: {texts}.", hint)
+    return Problem("timeline", f"{why} The target can lie on each of these: {texts}.", hint)
 
 
 def _described(timeline: int, timelines: Timelines) -> str:

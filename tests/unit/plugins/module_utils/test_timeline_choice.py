@@ -192,10 +192,10 @@ def test_the_question_says_what_each_timeline_is() -> None:
     found = choose_timeline(backup(), target("default"), on(ROLLED_BACK, 1))
     assert isinstance(found, Problem)
     assert found.sentence == (
-        "Timeline 2 is what PostgreSQL takes for the latest, but timeline 1 has newer WAL. The target can be meant on "
-        "several: timeline 1 (newest WAL archived 2026-09-21 17:13:20+00:00, the one of the present data directory); "
-        "timeline 2 (left timeline 1 at 0/5800000, began about 2026-09-21 16:13:20+00:00, newest WAL archived "
-        "2026-09-21 16:15:00+00:00)."
+        "Timeline 2 is what PostgreSQL takes for the latest, but timeline 1 has newer WAL. The target can lie on "
+        "each of these: timeline 1 (newest WAL archived 2026-09-21 17:13:20+00:00, the one of the present data "
+        "directory); timeline 2 (left timeline 1 at 0/5800000, began about 2026-09-21 16:13:20+00:00, newest WAL "
+        "archived 2026-09-21 16:15:00+00:00)."
     )
     assert found.hint == (
         "Say in target_timeline which one you mean: a number, current for timeline 1 of the backup, or latest for "
