@@ -44,20 +44,10 @@ def inventories() -> list[str]:
     return [f"--inventory={ephemeral('inventory')}", *scenario["ansible"]["executor"]["args"]["ansible_playbook"]]
 
 
-def command_of(
-    name: str,
-    *arguments: str,
-    variables: t.Mapping[str, t.Any] | None = None,
-    of_hosts: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
-) -> list[str]:
-    """Command line of a playbook. ``of_hosts`` are variables that differ from host to host."""
-    command = ["ansible-playbook", *inventories(), *arguments, "--extra-vars", json.dumps(dict(variables or {}))]
-    if of_hosts is not None:
-        path = ephemeral("of_hosts.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"all": {"hosts": of_hosts}}, file)
-        command.append(f"--inventory={path}")
-    return [*command, f"pgops.pgbackrest.{name}"]
+def command_of(name: str, *arguments: str, variables: t.Mapping[str, t.Any] | None = None) -> list[str]:
+    """Command line of a playbook."""
+    extra = ["--extra-vars", json.dumps(dict(variables or {}))]
+    return ["ansible-playbook", *inventories(), *arguments, *extra, f"pgops.pgbackrest.{name}"]
 
 
 def run(name: str, *arguments: str, **parts: t.Any) -> Outcome:

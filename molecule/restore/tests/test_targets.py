@@ -2,11 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every type of target, in place and beside, on three pairs of versions. Each test goes on where the last one ended."""
+"""Every type of target, in place and beside, on three pairs of versions. Each test goes on where the last one ended.
+
+One turn restores each cluster to each type of target, and uses both modes for each type. PGOPS_ALL_RESTORES=1 adds a
+second turn with the modes exchanged, so that all combinations come.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,15 +23,17 @@ import service
 from live import On, as_postgres, backups, query, stanza_info
 
 T = t.TypeVar("T")
+# Variables of a play for each cluster.
+Given = dict[str, dict[str, str]]
 
 VERSIONS = {"pg15": "15 / 2.45", "pg17": "17 / 2.55.1", "pg18": "18 / 2.60.0"}
 MODES = ("delta", "swap")
 TYPES = ("latest", "time", "lsn", "xid", "name", "immediate")
-CASES = [(kind, mode) for kind in TYPES for mode in MODES]
-# These also show the plan in check mode first, and a second run that has nothing to do.
-IN_FULL = {("time", "swap"), ("xid", "delta")}
-# This one returns to a commit that the restore before it has cut off.
-BACK = ("lsn", "swap")
+TURNS = (0, 1) if os.environ.get("PGOPS_ALL_RESTORES") else (0,)
+# Here the plan comes first, in check mode, and then a second run, which has nothing to do.
+IN_FULL = ("time", 0)
+# Here the clusters that are restored by a swap return to a commit that their last restore has cut off.
+BACK = ("xid", 0)
 
 # Transactions in their order, with numbers of rows that tell by the sum which of them are there.
 STEPS = {"a": 1000, "b": 100, "c": 10, "d": 1}
@@ -38,6 +45,8 @@ MOMENT = (
     "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00',"
     " pg_current_wal_insert_lsn()"
 )
+# Six plays on each of three hosts take long on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 TREE = Path(__file__).parents[2] / "shared" / "tree.py"
 
 
@@ -60,12 +69,16 @@ class Cluster:
     stories: list[Story] = field(default_factory=list)
     in_backup: str = ""
 
-    def restored_to(self, kind: str, mode: str) -> tuple[dict[str, str], str]:
+    def mode(self, kind: str, turn: int) -> str:
+        """The modes alternate between the clusters and from type to type."""
+        return MODES[(list(VERSIONS).index(self.name) + TYPES.index(kind) + turn) % len(MODES)]
+
+    def restored_to(self, kind: str, turn: int) -> tuple[dict[str, str], str]:
         """Variables of the play that name the target, and the rows that are then there."""
         story = self.stories[-1]
-        if (kind, mode) == BACK:
+        if self.goes_back(kind, turn):
             story = self.stories[-2]
-            return {"restore_target_lsn": story.c["lsn"], "restore_target_timeline": str(story.timeline)}, story.rows[
+            return {"restore_target_xid": story.c["xid"], "restore_target_timeline": str(story.timeline)}, story.rows[
                 "c"
             ]
         if kind == "latest":
@@ -75,10 +88,13 @@ class Cluster:
             return {"restore_target_immediate": "true", "restore_set": newest}, self.in_backup
         return {f"restore_target_{kind}": story.b[kind]}, story.rows["b"]
 
+    def goes_back(self, kind: str, turn: int) -> bool:
+        return (kind, turn) == BACK and self.mode(kind, turn) == "swap"
+
 
 def each(clusters: list[Cluster], work: t.Callable[[Cluster], T]) -> dict[str, T]:
     """Do something with all clusters at once."""
-    with ThreadPoolExecutor(len(clusters)) as pool:
+    with ThreadPoolExecutor(len(VERSIONS)) as pool:
         return dict(zip([cluster.name for cluster in clusters], pool.map(work, clusters), strict=True))
 
 
@@ -134,7 +150,10 @@ def plans(clusters: list[Cluster]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def clusters(on: On) -> list[Cluster]:
     found = [Cluster(name, on(name)) for name in VERSIONS]
-    each(found, lambda cluster: query(cluster.host, "CREATE TABLE IF NOT EXISTS ledger (id bigint, story text, step text)"))
+    each(
+        found,
+        lambda cluster: query(cluster.host, "CREATE TABLE IF NOT EXISTS ledger (id bigint, story text, step text)"),
+    )
     return found
 
 
@@ -147,72 +166,78 @@ def table() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "mode"), CASES)
-def test_restore(clusters: list[Cluster], table: list[str], kind: str, mode: str) -> None:
-    each(clusters, lambda cluster: go_on(cluster, f"{kind}-{mode}"))
-    wanted = each(clusters, lambda cluster: cluster.restored_to(kind, mode))
+@pytest.mark.parametrize(("kind", "turn"), [(kind, turn) for turn in TURNS for kind in TYPES])
+def test_restore(clusters: list[Cluster], table: list[str], kind: str, turn: int) -> None:
+    each(clusters, lambda cluster: go_on(cluster, f"{kind}-{turn}"))
+    wanted = each(clusters, lambda cluster: cluster.restored_to(kind, turn))
     before = each(clusters, lambda cluster: service.before_restore(cluster.host, cluster.name))
-    of_hosts = {
-        name: {
-            **targets,
-            "restore_mode": mode,
-            "restore_confirm": name,
-            "restore_file": playbook.ephemeral(f"{name}.json"),
+    given = {
+        cluster.name: {
+            **wanted[cluster.name][0],
+            "restore_hosts": cluster.name,
+            "restore_mode": cluster.mode(kind, turn),
+            "restore_confirm": cluster.name,
+            "restore_file": playbook.ephemeral(f"{cluster.name}.json"),
         }
-        for name, (targets, _rows) in wanted.items()
+        for cluster in clusters
     }
-
-    if (kind, mode) == BACK:
-        ask_for_the_timeline(clusters, of_hosts)
-    if (kind, mode) in IN_FULL:
-        for name, plan in plan_only(clusters, of_hosts).items():
-            of_hosts[name]["restore_plan"] = plan
-    playbook.succeed("restore", of_hosts=of_hosts)
+    ask_for_the_timeline([cluster for cluster in clusters if cluster.goes_back(kind, turn)], given)
+    if (kind, turn) == IN_FULL:
+        for name, plan in plan_only(clusters, given).items():
+            given[name]["restore_plan"] = plan
+    play(clusters, given)
 
     rows = each(clusters, lambda cluster: query(cluster.host, ROWS))
     assert rows == {name: expected for name, (_targets, expected) in wanted.items()}
-    if (kind, mode) in IN_FULL:
-        assert plans(clusters) == {name: given["restore_plan"] for name, given in of_hosts.items()}
-        run_again(clusters, of_hosts)
+    if (kind, turn) == IN_FULL:
+        assert plans(clusters) == {name: variables["restore_plan"] for name, variables in given.items()}
+        run_again(clusters, given)
     each(clusters, lambda cluster: service.check_in_service(cluster.host, cluster.name, before[cluster.name]))
     playbook.succeed("status", variables={"status_fail": "true"})
     for cluster in clusters:
         cluster.in_backup = rows[cluster.name]
+        mode = cluster.mode(kind, turn)
         assert len(kept(cluster)) == (mode == "swap")
         cluster.host.check_output("rm -rf /var/lib/postgresql/*/main.before-*")
         expected, (number, newest, *_rest) = wanted[cluster.name][1].split("|")[0], rows[cluster.name].split("|")
-        table.append(f"| {kind} | {mode} | {VERSIONS[cluster.name]} | {expected} | {number} | {newest} |")
+        target = f"{kind}, before an earlier restore" if cluster.goes_back(kind, turn) else kind
+        table.append(f"| {target} | {mode} | {VERSIONS[cluster.name]} | {expected} | {number} | {newest} |")
 
 
-def ask_for_the_timeline(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> None:
-    """A target that lies on two timelines is not guessed, and nothing is stopped for it."""
-    without = {name: {**given, "restore_target_timeline": ""} for name, given in of_hosts.items()}
+def play(clusters: list[Cluster], given: Given, *arguments: str) -> dict[str, playbook.Outcome]:
+    """Restore all clusters at once, each by a play of its own."""
+    return each(clusters, lambda cluster: playbook.succeed("restore", *arguments, variables=given[cluster.name]))
+
+
+def ask_for_the_timeline(clusters: list[Cluster], given: Given) -> None:
+    """A target that lies on one of several timelines is not guessed, and nothing is stopped for it."""
     before = servers(clusters)
-    outcome = playbook.run("restore", of_hosts=without)
-    assert outcome.rc != 0
-    assert {counts["failed"] for host, counts in outcome.recap.items() if host in VERSIONS} == {1}, outcome.output
-    assert "restore_target_timeline" in outcome.output
+    without = {name: {**variables, "restore_target_timeline": ""} for name, variables in given.items()}
+    outcomes = each(clusters, lambda cluster: playbook.run("restore", variables=without[cluster.name]))
+    for outcome in outcomes.values():
+        assert outcome.rc != 0
+        assert "restore_target_timeline" in outcome.output
     assert servers(clusters) == before
 
 
-def plan_only(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> dict[str, str]:
+def plan_only(clusters: list[Cluster], given: Given) -> dict[str, str]:
     """Check mode returns the plan, needs no confirmation for that, and touches nothing."""
-    unconfirmed = {name: {**given, "restore_confirm": ""} for name, given in of_hosts.items()}
+    unconfirmed = {name: {**variables, "restore_confirm": ""} for name, variables in given.items()}
     before = servers(clusters)
     tree(clusters, "remember")
-    outcome = playbook.succeed("restore", "--check", of_hosts=unconfirmed)
-    assert set(outcome.changed().values()) == {0}
+    for name, outcome in play(clusters, unconfirmed, "--check").items():
+        assert outcome.changed()[name] == 0
     assert set(tree(clusters, "compare").values()) == {""}
     assert servers(clusters) == before
     return plans(clusters)
 
 
-def run_again(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> None:
+def run_again(clusters: list[Cluster], given: Given) -> None:
     """The same restore once more has nothing to do, and leaves what the cluster did since alone."""
     each(clusters, lambda cluster: query(cluster.host, "INSERT INTO customer VALUES (0, 'since')"))
     before = servers(clusters)
-    outcome = playbook.succeed("restore", of_hosts=of_hosts)
-    assert set(outcome.changed().values()) == {0}, outcome.output
+    for name, outcome in play(clusters, given).items():
+        assert outcome.changed()[name] == 0, outcome.output
     assert servers(clusters) == before
     since = "DELETE FROM customer WHERE name = 'since' RETURNING id"
     assert set(each(clusters, lambda cluster: query(cluster.host, since)).values()) == {"0"}
@@ -220,8 +245,8 @@ def run_again(clusters: list[Cluster], of_hosts: dict[str, dict[str, str]]) -> N
 
 def test_table(table: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Not a proof of its own: it shows what the others have proven."""
-    assert len(table) == 2 + len(CASES) * len(VERSIONS)
-    text = "\n".join(table) + "\n"
+    assert len(table) == 2 + len(TYPES) * len(TURNS) * len(VERSIONS)
+    text = "\n".join(table[:2] + sorted(table[2:], key=lambda line: line.split("|")[1:4])) + "\n"
     with open(playbook.ephemeral("targets.md"), "w", encoding="utf-8") as file:
         file.write(text)
     with capsys.disabled():

@@ -23,6 +23,7 @@ from live import On, as_postgres, query, wait_for
 VERSIONS = {"pg15": "15 / 2.45", "pg17": "17 / 2.55.1", "pg18": "18 / 2.60.0"}
 # The one with a second drop, so that the user has to choose.
 TWO_DROPS = "pg15"
+pytestmark = pytest.mark.timeout(900)
 CLIENTS, TRANSACTIONS = 4, 1000
 COMMIT = re.compile(r"tx: +(\d+), lsn: .*desc: COMMIT ")
 LEDGER = "SELECT string_agg(xid::text, ' ') FROM pgbench_history"
@@ -105,7 +106,12 @@ def accidents(hosts: dict[str, t.Any]) -> dict[str, Accident]:
 
 def variables(accidents: dict[str, Accident]) -> dict[str, dict[str, str]]:
     return {
-        name: {"restore_before_drop": "true", "restore_drop_from": found.since, "restore_confirm": name}
+        name: {
+            "restore_hosts": name,
+            "restore_before_drop": "true",
+            "restore_drop_from": found.since,
+            "restore_confirm": name,
+        }
         for name, found in accidents.items()
     }
 
@@ -119,7 +125,7 @@ def test_the_drop_is_in_the_middle_of_thousands_of_commits(accidents: dict[str, 
 
 def test_of_two_drops_none_is_taken(hosts: dict[str, t.Any], accidents: dict[str, Accident]) -> None:
     started = query(hosts[TWO_DROPS], "SELECT pg_postmaster_start_time()")
-    outcome = playbook.run("restore", f"--limit=localhost,{TWO_DROPS}", of_hosts=variables(accidents))
+    outcome = playbook.run("restore", variables=variables(accidents)[TWO_DROPS])
     assert outcome.rc != 0
     assert str(accidents[TWO_DROPS].xid) in outcome.output
     assert "restore_drop_xid" in outcome.output
@@ -129,9 +135,10 @@ def test_of_two_drops_none_is_taken(hosts: dict[str, t.Any], accidents: dict[str
 def test_every_commit_before_the_drop_is_there_and_none_after(
     hosts: dict[str, t.Any], accidents: dict[str, Accident], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    of_hosts = variables(accidents)
-    of_hosts[TWO_DROPS]["restore_drop_xid"] = str(accidents[TWO_DROPS].xid)
-    playbook.succeed("restore", of_hosts=of_hosts)
+    given = variables(accidents)
+    given[TWO_DROPS]["restore_drop_xid"] = str(accidents[TWO_DROPS].xid)
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(lambda name: playbook.succeed("restore", variables=given[name]), hosts))
 
     lines = [
         "| PostgreSQL / pgBackRest | Commits before | found of these | Commits after | found of these |",
