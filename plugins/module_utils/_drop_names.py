@@ -32,10 +32,12 @@ _POSITION = (
 )
 _HISTORY = "SELECT pg_read_file('pg_wal/' || %s || '.history', 0, 1000000, true) AS text"
 _RELATION = (
-    "SELECT format('%%I.%%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n "
-    "ON n.oid = c.relnamespace WHERE c.oid = pg_filenode_relation(%s, %s)"
+    "SELECT format('%%I.%%I', n.nspname, c.relname) AS name, c.relkind::text AS kind "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_filenode_relation(%s, %s)"
 )
+_TYPES = {"r": "table", "m": "materialized view", "S": "sequence", "i": "index", "t": "TOAST table"}
 Named = t.Tuple[str, str]  # the name, and where it is from
+NamedRelation = t.Tuple[str, str, str]  # also what it is
 
 
 def pg_class_files(pgdata: str) -> dict[int, int]:
@@ -136,7 +138,7 @@ class ServerNames:
         """OID of the database that has this name now."""
         return next((oid for oid, known in self.databases.items() if known == name), None)
 
-    def relations(self, find: Find) -> dict[str, Named]:
+    def relations(self, find: Find) -> dict[str, NamedRelation]:
         """Names of the files of a find: as they were where the server stands before it, else those truncated."""
         name, lsn = self.databases.get(find.database), find.end.commit.lsn
         if name is None:
@@ -152,7 +154,7 @@ class ServerNames:
             return {}
         connection = self._connection(name) if wanted else None
         found = ((old, _relation(connection, new)) for old, new in wanted.items())
-        return {old: (relation, where) for old, relation in found if relation}
+        return {old: (relation[0], where, relation[1]) for old, relation in found if relation}
 
     def _connection(self, database: str) -> t.Any:
         if database not in self._connections:
@@ -183,8 +185,8 @@ def went_through(timeline: int, lsn: int, server: int, history: t.Sequence[Histo
     return server == timeline or (left is not None and left > lsn)
 
 
-def _relation(connection: t.Any, path: str) -> str | None:
+def _relation(connection: t.Any, path: str) -> tuple[str, str] | None:
     parts = path.split("/")
     tablespace = int(parts[1]) if parts[0] == "pg_tblspc" else 0
     rows = query(connection, _RELATION, [tablespace, int(parts[-1])])
-    return str(rows[0]["name"]) if rows else None
+    return (str(rows[0]["name"]), _TYPES.get(rows[0]["kind"], "relation")) if rows else None

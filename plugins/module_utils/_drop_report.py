@@ -20,10 +20,11 @@ _WORDS = {
     "drop_index": "dropped indexes",
     "unknown": "removed, unclear what for,",
 }
+_KNOWN_BY_NAME = ("table", "materialized view")
 Named = t.Optional[t.Tuple[str, str]]
 
 
-def candidate(find: Find, database: Named, relations: t.Mapping[str, tuple[str, str]]) -> dict[str, t.Any]:
+def candidate(find: Find, database: Named, relations: t.Mapping[str, tuple[str, str, str]]) -> dict[str, t.Any]:
     """One find as module result. Names come with where they are from."""
     commit = find.end.commit
     entry: dict[str, t.Any] = {
@@ -34,7 +35,7 @@ def candidate(find: Find, database: Named, relations: t.Mapping[str, tuple[str, 
         "kind": find.loss.kinds[0],
         "kinds": list(find.loss.kinds),
         "database": {"oid": find.database, **_named(database)},
-        "relations": [{"file": path, **_named(relations.get(path))} for path in find.loss.files],
+        "relations": [_relation(path, relations.get(path)) for path in find.loss.files],
         "count": find.loss.count,
         "reason": find.loss.reason,
         "restore": {
@@ -50,18 +51,24 @@ def candidate(find: Find, database: Named, relations: t.Mapping[str, tuple[str, 
 def line(entry: t.Mapping[str, t.Any]) -> str:
     """What somebody needs who chooses one of several, in one line.
 
-    Names come first; of the files only as many as there is room for.
+    Names of tables come first; of the rest only as much as there is room for.
     """
     database = entry["database"]["name"] or f"with OID {entry['database']['oid']}"
     what = " and ".join(_WORDS[kind] for kind in entry["kinds"])
-    head = f"{entry['time'][:19]}+00:00  xid {entry['xid']}  "
+    head = f"{entry['time'][:19]}+00:00  xid {entry['xid']}  {what}"
     if entry["kind"] == "drop_database":
-        return _fitted(f"{head}{what} {database}")
+        return _fitted(f"{head} {database}")
     number = f"{entry['count']} relation{'' if entry['count'] == 1 else 's'}"
-    names = [each["name"] for each in entry["relations"] if each["name"]]
-    files = [each["file"].rpartition("/")[2] for each in entry["relations"] if not each["name"]]
-    words = ", ".join([*names, *([f"files {' '.join(files)}"] if files else [])])
-    return _fitted(f"{head}{what} {number} in database {database}: {words}")
+    return _fitted(f"{head} {number} in database {database}: {_relations(entry['relations'])}")
+
+
+def _relations(relations: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    names = [each["name"] for each in relations if each["type"] in _KNOWN_BY_NAME]
+    names = names or [each["name"] for each in relations if each["name"]]
+    if not names:
+        return f"files {' '.join(each['file'].rpartition('/')[2] for each in relations)}"
+    more = len(relations) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def summary(candidates: t.Sequence[t.Mapping[str, t.Any]], scanned: t.Mapping[str, t.Any]) -> list[str]:
@@ -71,6 +78,10 @@ def summary(candidates: t.Sequence[t.Mapping[str, t.Any]], scanned: t.Mapping[st
     looked = f"{scanned['commits']} commits in {scanned['segments']} segments looked at"
     skipped = f"{scanned['skipped']} rewrites and the like left out"
     return [*(each["text"] for each in candidates), f"{found}; {looked}, {skipped}."]
+
+
+def _relation(path: str, known: tuple[str, str, str] | None) -> dict[str, str | None]:
+    return {"file": path, **_named(known[:2] if known else None), "type": known[2] if known else None}
 
 
 def _named(name: Named) -> dict[str, str | None]:

@@ -164,10 +164,12 @@ candidates:
       description:
         - The files that went with the commit, each of one relation. RV(candidates[].reason) says so when some of them
           belong to relations that only have a new file. Empty for a database.
+        - The C(type) is known with the name and is V(table), V(materialized view), V(sequence), V(index) or
+          V(TOAST table).
       type: list
       elements: dict
       returned: success
-      sample: [{file: base/16384/16388, name: null, name_from: null}]
+      sample: [{file: base/16384/16388, name: null, name_from: null, type: null}]
     count:
       description: How many relations were dropped, or truncated, at least. V(0) for a database.
       type: int

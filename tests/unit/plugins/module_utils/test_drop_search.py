@@ -193,18 +193,36 @@ def test_relation_map() -> None:
 
 
 def test_result_and_line() -> None:
-    entry = candidate(make_find(), ("app", "backup 20261122-205937F"), {FILES[0]: ("public.orders", "the server")})
+    entry = candidate(
+        make_find(), ("app", "backup 20261122-205937F"), {FILES[0]: ("public.orders", "the server", "table")}
+    )
     assert entry["restore"] == {"type": "lsn", "target": "0/5000000", "target_exclusive": True, "target_timeline": "1"}
     assert entry["relations"] == [
-        {"file": FILES[0], "name": "public.orders", "name_from": "the server"},
-        {"file": FILES[1], "name": None, "name_from": None},
+        {"file": FILES[0], "name": "public.orders", "name_from": "the server", "type": "table"},
+        {"file": FILES[1], "name": None, "name_from": None, "type": None},
     ]
-    line = "2026-05-01 12:00:00+00:00  xid 744  dropped 2 relations in database app: public.orders, files 16390"
+    line = "2026-05-01 12:00:00+00:00  xid 744  dropped 2 relations in database app: public.orders and 1 more"
     assert entry["text"] == line
     assert summary([entry], {"commits": 3, "segments": 2, "skipped": 1}) == [
         line,
         "One commit found; 3 commits in 2 segments looked at, 1 rewrites and the like left out.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("types", "words"),
+    [
+        (("index", "table"), ": public.b and 1 more"),
+        (("table", "table"), ": public.a, public.b"),
+        (("index", "sequence"), ": public.a, public.b"),
+        ((None, None), ": files 16384 16390"),
+    ],
+)
+def test_tables_are_what_people_know_by_name(types: tuple[str | None, str | None], words: str) -> None:
+    known = {
+        path: (name, "the server", kind) for path, name, kind in zip(FILES, ("public.a", "public.b"), types) if kind
+    }
+    assert candidate(make_find(), ("app", "a backup"), known)["text"].endswith(words)
 
 
 def test_long_lines_are_cut() -> None:
