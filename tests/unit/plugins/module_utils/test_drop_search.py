@@ -220,7 +220,9 @@ def test_result_and_line() -> None:
 )
 def test_tables_are_what_people_know_by_name(types: tuple[str | None, str | None], words: str) -> None:
     known = {
-        path: (name, "the server", kind) for path, name, kind in zip(FILES, ("public.a", "public.b"), types) if kind
+        path: (name, "the server", kind)
+        for path, name, kind in zip(FILES, ("public.a", "public.b"), types, strict=True)
+        if kind
     }
     assert candidate(make_find(), ("app", "a backup"), known)["text"].endswith(words)
 
