@@ -55,9 +55,9 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     wanted = read_wanted(module, backrest)
     request, check = wanted.request, module.check_mode
     descriptors, busy = lock_all(locks, [home(request.pgdata), wanted.workspace])
-    settled = interrupted(wanted.workspace) if busy or check else settle(wanted.workspace, wanted.asked)
+    settled = _settled(wanted, bool(busy or check))
     if settled and not check:
-        descriptors, busy = lock_all(locks, [home(request.pgdata)])[0] + descriptors, busy
+        descriptors += lock_all(locks, [home(request.pgdata)])[0]  # another directory stands there now
     directory = read_directory(request.pgdata)
     receipt = done_before(wanted.workspace, wanted.asked, directory, request.repeat, request.plan_id)
     if receipt and not busy:
@@ -66,18 +66,15 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}
     result["recovery_settings"] = mask_settings(plan.settings())
     result["changed"] = not plan.done or bool(wal_to_put(plan) or settled)
-    warnings = [*([settled] if settled else []), *plan.warnings]
+    warnings = [*filter(None, [settled]), *plan.warnings]
     if not check:
         plan, held = _make_places(backrest, wanted, plan, locks)
-        work = Work(
-            backrest, Progress(module.params["progress_file"]), module.params["process_max"], (*descriptors, *held)
-        )
+        progress = Progress(module.params["progress_file"])
+        work = Work(backrest, progress, module.params["process_max"], (*descriptors, *held))
         done, told = execute(work, plan, _receipt(wanted, plan, result))
         forget_standby_settings(wanted.workspace)
-        result, warnings = (
-            {**result, **done},
-            warnings + told,
-        )
+        result.update(done)
+        warnings += told
     for warning in warnings:
         module.warn(warning)
     return result
@@ -96,7 +93,7 @@ def put_back_kept(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
         )
     if problems:
         raise PlanError(problems, "Nothing was put back")
-    settled = interrupted(workspace) if module.check_mode else settle(workspace, None)
+    settled = interrupted(workspace, pgdata) if module.check_mode else settle(workspace, pgdata, None)
     if settled:
         module.warn(settled)
     exchange = plan_put_back(workspace, pgdata)
@@ -146,6 +143,12 @@ def diff(plan: Plan) -> dict[str, t.Any]:
         "recovery_settings": mask_settings(plan.settings()),
     }
     return {"before": before, "after": after}
+
+
+def _settled(wanted: Wanted, look_only: bool) -> str | None:
+    """What an interrupted exchange left, or what was made of it; None when there was none."""
+    pgdata, workspace = wanted.request.pgdata, wanted.workspace
+    return interrupted(workspace, pgdata) if look_only else settle(workspace, pgdata, wanted.asked)
 
 
 def _plan(backrest: PgBackRest, wanted: Wanted, busy: bool) -> Plan:

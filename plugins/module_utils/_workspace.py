@@ -148,10 +148,10 @@ def open_swap(plan: Plan) -> Journal:
     return journal
 
 
-def interrupted(workspace: str) -> str | None:
+def interrupted(workspace: str, pgdata: str) -> str | None:
     """What an earlier run left between the renames of an exchange; None when nothing."""
-    journal = read_journal(workspace)
-    if journal is None or journal.stage != "moving":
+    journal = _moving(workspace, pgdata)
+    if journal is None:
         return None
     exchange = journal.exchange
     where = f"{exchange.place} is missing, " if exchange.moved() == 1 else ""
@@ -160,13 +160,13 @@ def interrupted(workspace: str) -> str | None:
     )
 
 
-def settle(workspace: str, request: t.Mapping[str, t.Any] | None) -> str | None:
+def settle(workspace: str, pgdata: str, request: t.Mapping[str, t.Any] | None) -> str | None:
     """Complete or undo an exchange that was interrupted; returns what was done, None when nothing.
 
     ``request`` is what is asked now: None to put the old directory back. An exchange for the same request is completed.
     """
-    journal = read_journal(workspace)
-    if journal is None or journal.stage != "moving":
+    journal = _moving(workspace, pgdata)
+    if journal is None:
         return None
     exchange, moved = journal.exchange, journal.exchange.moved()
     if journal.action == "put_back":
@@ -186,6 +186,12 @@ def settle(workspace: str, request: t.Mapping[str, t.Any] | None) -> str | None:
     if moved == 0:
         return None
     return f"Undid the swap that was interrupted: {exchange.place} is the directory from before it."
+
+
+def _moving(workspace: str, pgdata: str) -> Journal | None:
+    """The journal of an exchange of this data directory that has begun and not ended."""
+    journal = read_journal(workspace)
+    return journal if journal and (journal.stage, journal.exchange.place) == ("moving", home(pgdata)) else None
 
 
 def _same(receipt: Receipt, request: t.Mapping[str, t.Any]) -> bool:
