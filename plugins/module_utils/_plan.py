@@ -28,13 +28,12 @@ from ._plan_checks import (
     program_problems,
     setting_problems,
     stop_problems,
-    tablespace_problems,
-    tablespace_warnings,
     wal_link_problems,
     warnings_of,
 )
 from ._plan_request import Destination, Facts, Request, absolute, destinations, option_problems, same_path, stands
 from ._plan_space import Space, space_of, space_problems, space_warnings
+from ._plan_tablespaces import tablespace_problems, tablespace_warnings
 from ._plan_text import human_size, mask_settings, secrets_in, text
 from ._problem import PlanError, Problem
 from ._proof import Proof

@@ -121,30 +121,6 @@ def wal_link_problems(request: Request, targets: t.Sequence[Destination], facts:
     return [Problem("pg_wal_link", sentence, hint)]
 
 
-def newer_tablespaces(backup: Backup, facts: Facts) -> dict[str, str]:
-    """Tablespaces of the directory that the backup does not have: OID and path."""
-    if backup.details is None:
-        return {}
-    known = {str(item["oid"]) for item in backup.details.get("tablespaces", [])}
-    return {oid: path for oid, path in facts.directory.tablespaces.items() if oid not in known}
-
-
-def tablespace_problems(request: Request, backup: Backup, facts: Facts) -> list[Problem]:
-    """A restore in place removes the link to such a tablespace and leaves its files behind as nobody's."""
-    if request.swap or facts.directory.state != "cluster":
-        return []
-    return [
-        Problem(
-            "tablespace_newer",
-            f"The tablespace {oid} at {path} is newer than backup set {backup.label}: a restore in place would remove "
-            "its link, and its files would stay there and belong to no cluster.",
-            "Set swap: true instead of delta, which keeps the old directory with this tablespace. Or save what is in "
-            f"it and remove the link {request.pgdata}/pg_tblspc/{oid} yourself.",
-        )
-        for oid, path in sorted(newer_tablespaces(backup, facts).items())
-    ]
-
-
 def _running_problems(request: Request, directory: Directory) -> list[Problem]:
     server, path = directory.postmaster, request.pgdata
     if server is None or (server.alive and request.plan_only):
@@ -315,17 +291,6 @@ def link_warnings(request: Request, targets: t.Sequence[Destination]) -> list[st
         f"{request.pgdata}. Set link_all: true to keep it, or map it with link_map."
         for target in targets
         if target.kind == "link" and target.path is None
-    ]
-
-
-def tablespace_warnings(request: Request, backup: Backup, facts: Facts) -> list[str]:
-    """What becomes of tablespaces that are newer than the backup in a swap."""
-    if not request.swap:
-        return []
-    return [
-        f"The tablespace {oid} at {path} is newer than the backup: the restored cluster does not have it. Its files "
-        "stay with the old directory that is kept."
-        for oid, path in sorted(newer_tablespaces(backup, facts).items())
     ]
 
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from ._choice import Choice, candidates
 from ._cli import PgBackRest, PgBackRestError
+from ._cluster import tablespaces
 from ._directory import Directory, Place, read_directory, read_place
-from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
+from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems, same_path
 from ._plan_wal import Finding, archive_id, examine
 from ._problem import PlanError, Problem
 from ._programs import Programs, find_programs
@@ -169,11 +170,14 @@ def _read_facts(
         if path is not None:
             pattern = f"PG_{database.version}_*" if database and target.kind == "tablespace" else "*"
             places[target] = read_place(path, pattern)
+    configured = next(iter(backrest.setting("pg1-path", "restore")), None)
+    beside = configured is not None and not same_path(configured, request.pgdata)
     return Facts(
         directory=directory,
         places=places,
         user=getpass.getuser(),
-        configured_pgdata=next(iter(backrest.setting("pg1-path", "restore")), None),
+        configured_pgdata=configured,
+        original_tablespaces=tablespaces(configured) if configured and beside else {},
         locked=locked,
         stop_file=backrest.stop_file(),
         stop_blocks_archive_get=backrest.version < _FIRST_ARCHIVE_GET_DESPITE_STOP,

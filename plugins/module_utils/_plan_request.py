@@ -71,7 +71,8 @@ class Facts:
     """What the host says. ``places`` has the data directory under None and the others under their destinations.
 
     ``parent`` is the directory that the data directory stands in, ``workspace`` the one that a swap restores to.
-    ``running`` is the command that pgBackRest works on for this stanza now, as info tells it.
+    ``running`` is the command that pgBackRest works on for this stanza now, as info tells it. ``original_tablespaces``
+    are those of the stanza's own cluster, OID and path, when the restore makes a copy beside it.
     """
 
     directory: Directory
@@ -84,6 +85,7 @@ class Facts:
     rescue: Rescue | None = None
     programs: Programs | None = None
     running: t.Mapping[str, t.Any] | None = None
+    original_tablespaces: dict[str, str] = field(default_factory=dict)
     parent: Place | None = None
     workspace: Place | None = None
 

@@ -318,15 +318,36 @@ def test_a_linked_pg_wal_stays_a_link_or_nothing_happens() -> None:
     assert plan_of(replace(DELTA, link_map={"pg_wal": "/wal"}), replace(linked, tablespaces={}))
 
 
-def test_tablespaces_that_are_newer_than_the_backup() -> None:
-    newer = replace(CLUSTER, tablespaces={"16384": "/mnt/fast", "16400": "/mnt/new"})
+NEWER = {"16384": "/mnt/fast", "16400": "/mnt/new"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (DELTA, "A restore in place removes its link: its files would stay there and belong to no cluster, or be "),
+        (SWAP, "Recovery that passes its creation would overwrite it, and the old directory, which still needs it, "),
+    ],
+)
+def test_tablespaces_that_are_newer_than_the_backup(request_: _plan.Request, reason: str) -> None:
+    newer = replace(CLUSTER, tablespaces=NEWER)
     with pytest.raises(PlanError) as error:
-        plan_of(DELTA, newer, FULL)
+        plan_of(request_, newer, FULL)
     assert [problem.code for problem in error.value.problems] == ["tablespace_newer"]
-    assert "The tablespace 16400 at /mnt/new is newer than backup set 20261122-205935F" in str(error.value)
-    swap = plan_of(SWAP, newer, FULL)
-    assert "Its files stay with the old directory that is kept." in swap.warnings[-1]
-    assert not any("16384" in warning for warning in swap.warnings)
+    text = "The tablespace 16400 at /mnt/new is newer than backup set 20261122-205935F. "
+    assert text + reason in str(error.value)
+    assert "remove the link /srv/pg/pg_tblspc/16400" in str(error.value)
+    standby = plan_of(replace(request_, target=parse_target("standby")), newer, FULL, proof=None)
+    assert any("The tablespace 16400 at /mnt/new is newer than the backup" in text for text in standby.warnings)
+    assert plan_of(request_, newer, replace(FULL, details=None))  # nothing is known
+
+
+def test_a_copy_must_not_write_into_a_tablespace_of_its_original() -> None:
+    copy = replace(DELTA, target=parse_target("default"), archive_mode="off", tablespace_map_all="/copy")
+    known = {"configured_pgdata": "/srv/original", "original_tablespaces": NEWER}
+    assert codes_of(copy, EMPTY, FULL, **known) == ["tablespace_newer"]
+    assert plan_of(copy, EMPTY, FULL, **{**known, "original_tablespaces": {"16384": "/mnt/fast"}})
+    # nothing is replayed that came after the backup
+    assert plan_of(replace(copy, target=parse_target("immediate")), EMPTY, FULL, proof=None, **known)
 
 
 # ---- words
