@@ -59,11 +59,12 @@ class Receipt:
     def fits(self, request: t.Mapping[str, t.Any], directory: Directory) -> bool:
         """Whether this is the receipt of that request, for the cluster that the directory holds.
 
-        A cluster that was to pause at its target needs no new restore to be promoted there.
+        A cluster that was to pause at its target needs no new restore to be promoted there, once it was started.
         """
         identifier = directory.control.system_identifier if directory.control else None
         salt = self.digest.partition(":")[0]
-        same = self.digest in [digest(one, salt) for one in (request, *_paused_before(request))]
+        paused = [] if directory.backup_label else _paused_before(request)
+        same = self.digest in [digest(one, salt) for one in (request, *paused)]
         return same and self.pgdata == directory.path and self.system_id == identifier and not directory.unfinished
 
 

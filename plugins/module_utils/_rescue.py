@@ -79,7 +79,7 @@ def find_rescue(
     files = {name: path for name, path in sorted(here.items()) if name not in archived}
     kept = tuple(sorted(name for name in _listed(directory) if _is_wal(name) and name not in archived))
     paths = {**{name: os.path.join(directory, name) for name in kept}, **files}
-    return Rescue(directory, files, kept, sum(map(os.path.getsize, paths.values())), trusted)
+    return Rescue(directory, files, kept, sum(map(_size, paths.values())), trusted)
 
 
 def keep(rescue: Rescue, stamp: str, report: t.Callable[[int, int], None]) -> list[str]:
@@ -171,6 +171,14 @@ def _give_to_owner_of(path: str, directory: str) -> None:
 
 def _is_wal(name: str) -> bool:
     return bool(_SEGMENT.fullmatch(name) or _OTHERS.fullmatch(name))
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; a running server may have taken it away since it was seen."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 def _listed(directory: str) -> list[str]:
