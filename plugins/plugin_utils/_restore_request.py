@@ -138,8 +138,7 @@ def _target(texts: t.Mapping[str, str], flags: Given, action: str, problems: lis
 
 def _in_our_words(sentence: str) -> str:
     """A sentence of the module with the names that its options have here."""
-    sentence = re.sub(r"\b(target_(?:timeline|exclusive))\b", r"restore_\1", sentence)
-    return f"Target of the restore: {sentence}" if "restore_" not in sentence else sentence
+    return re.sub(r"\b(target_(?:timeline|exclusive))\b", r"restore_\1", sentence)
 
 
 def _drop(texts: t.Mapping[str, str], wanted: bool, numbers: Given, problems: list[str]) -> Record | None:
@@ -147,7 +146,7 @@ def _drop(texts: t.Mapping[str, str], wanted: bool, numbers: Given, problems: li
     given = [f"restore_drop_{name}" for name in ("from", *_DROP_FILTERS) if texts.get(f"drop_{name}")]
     if not wanted:
         if given:
-            problems.append(f"{' and '.join(given)} need restore_before_drop: true.")
+            problems.append(f"{' and '.join(given)} need{'s' if len(given) == 1 else ''} restore_before_drop: true.")
         return None
     if not texts.get("drop_from"):
         problems.append("restore_before_drop needs restore_drop_from, a time before it such as 2026-05-01 14:00+02:00.")

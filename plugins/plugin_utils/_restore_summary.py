@@ -35,6 +35,7 @@ def summary(facts: Record) -> Record:
         "lines": [
             _head(facts, data),
             *labelled("from", [_source(facts["plan"])]),
+            *labelled("before", [facts["drop"]["text"]] if facts["drop"] else []),
             *labelled("to", _moment(facts)),
             *labelled("timeline", _timeline(facts["recovery"])),
             *labelled("took", [_took(data["seconds"])]),
@@ -75,7 +76,11 @@ def _data(facts: Record) -> Record:
         "verdict": recovery["verdict"],
         "stop": recovery["stop"],
         "timeline": recovery["timeline"],
-        "seconds": phases(facts["clock"]),
+        "seconds": {
+            name: seconds
+            for name, seconds in phases(facts["clock"]).items()
+            if not (facts["done"] and name in ("stop", "restore"))
+        },
         "restored_at": facts["result"].get("restored_at"),
         "kept": facts["result"].get("kept"),
         "rescued": facts["result"].get("rescued"),

@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 # No module can run there.
 INVENTORY = """
@@ -70,9 +71,27 @@ def test_status_can_fail_and_writes_nothing_in_check_mode(play: t.Callable[..., 
     assert not file.exists()
 
 
-@pytest.mark.parametrize("name", ["site", "status", "backup"])
+@pytest.mark.parametrize("name", ["site", "status", "backup", "restore"])
 def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any], tmp_path: Path, name: str) -> None:
     (tmp_path / "hosts.yml").write_text("databases: {hosts: {db1: }}", encoding="utf-8")
     result = play(name)
     assert result.returncode != 0
     assert "The inventory has no host in the group database, so " in result.stdout
+
+
+def test_restore_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..., t.Any]) -> None:
+    survey = {"restore_target_time": "2026-05-01 14:30", "restore_repo": "one", "restore_target_action": ""}
+    result = play("restore", "--check", restore_backup="perhaps", restore_target_tiem="2026-05-01 14:30Z", **survey)
+    assert result.returncode != 0
+    assert "The target time '2026-05-01 14:30' has no offset from UTC" in result.stdout
+    assert "restore_repo must be a number from 1 on, or empty, but is 'one'." in result.stdout
+    assert "restore_backup must be true or false, but is 'perhaps'." in result.stdout
+    assert "restore_target_tiem is no variable of this playbook. Did you mean restore_target_time?" in result.stdout
+    assert "host_info" not in result.stdout and "Look at" not in result.stdout
+
+
+def test_restore_takes_an_empty_survey_for_the_end_of_the_wal(play: t.Callable[..., t.Any]) -> None:
+    defaults = Path(__file__).resolve().parents[2] / "roles/restore/defaults/main.yml"
+    result = play("restore", "--check", **dict.fromkeys(yaml.safe_load(defaults.read_text(encoding="utf-8")), ""))
+    assert result.returncode != 0
+    assert "Look at the host" in result.stdout, result.stdout  # where no module can run
