@@ -72,11 +72,8 @@ def _problems(facts: Record) -> set[str]:
 
 def _after_the_restore(facts: Record) -> Record:
     """PostgreSQL could not be started, or recovery came to a wrong end, or to none."""
-    pgdata, running, outcome = (
-        facts["cluster"]["data_directory"],
-        facts["cluster"]["running"],
-        facts["result"].get("outcome"),
-    )
+    pgdata, outcome = facts["cluster"]["data_directory"], facts["result"].get("outcome")
+    running = facts["cluster"]["running"] or facts["done"]  # an earlier run has stopped it then
     if outcome == "timeout":
         return {"words": f"Nothing was put back, because recovery goes on. {_AGAIN}"}
     if facts["done"] and outcome == "promoted":

@@ -89,6 +89,11 @@ def test_old_directory_comes_back_as_it_was(running: bool, runs: bool) -> None:
     assert f"What was restored is now {FAILED}" in after["words"]
 
 
+def test_server_of_an_earlier_run_was_there_to_be_used() -> None:
+    found = judged(restored=True, done=True, running=False, kept=KEPT, result=RECOVERED_WRONGLY)
+    assert acts(found) == (True, True)
+
+
 def test_start_that_fails_brings_the_old_directory_back() -> None:
     found = judged(task="ansible.builtin.systemd_service", restored=True, kept=KEPT)
     assert acts(found) == (True, True)

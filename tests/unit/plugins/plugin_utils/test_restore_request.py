@@ -18,6 +18,7 @@ DEFAULTS = {
     name.removeprefix("restore_"): value
     for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")).items()
 }
+DEFAULTS["plan"] = ""  # there it is what an earlier job of a workflow has told
 LATEST = {"type": "default", "target": None, "target_exclusive": False, "target_timeline": None}
 
 
