@@ -18,7 +18,7 @@ from ._plan_request import Request
 from ._problem import Problem
 from ._proof import Proof, Route, Seen, find_route, own_timeline, prove
 from ._repository import Backup, Database, Stanza
-from ._wal import HistoryEntry, parse_history
+from ._wal import HistoryEntry
 from ._wal_reader import WalError, WalReader
 
 NEWEST_SEGMENTS = 256  # looked at for a commit: such a long WAL without one is that of an idle cluster
@@ -78,7 +78,7 @@ def read_histories(reader: WalReader, archived: Archived, choice: Choice) -> dic
     backups = [backup for backup in (choice.backup, *choice.older) if backup and backup.wal_start]
     oldest = min((int((backup.wal_start or "")[:8], 16) for backup in backups), default=0)
     timelines = sorted(timeline for timeline in {*archived.histories, *reader.local_histories()} if timeline > oldest)
-    return {timeline: parse_history(text) for timeline, text in reader.histories(timelines).items()}
+    return reader.histories(timelines)
 
 
 def archive_id(stanza: Stanza, backup: Backup, database: Database) -> str:

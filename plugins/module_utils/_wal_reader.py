@@ -22,7 +22,7 @@ from ._cli import PgBackRest, strip_messages
 from ._cluster import ClusterError, read_control_data, read_text
 from ._control_stand_in import knows, write_stand_in
 from ._directory import lock_directory
-from ._wal import Segment, format_lsn, parse_history, parse_segment
+from ._wal import HistoryEntry, Segment, format_lsn, parse_history, parse_segment
 from ._wal_header import belongs, end_of_continuation, read_header
 from ._waldump import Commit, End, Record, parse_commit, parse_record, parse_restore_point
 
@@ -124,11 +124,12 @@ class WalReader:
             raise WalError(f"The history file {name} is neither in repository {self._repo} nor on this host.")
         return text
 
-    def histories(self, timelines: t.Sequence[int]) -> dict[int, str]:
-        """Texts of several history files."""
+    def histories(self, timelines: t.Sequence[int]) -> dict[int, list[HistoryEntry]]:
+        """Entries of several history files, by timeline. Raises WalError."""
         self._prepare()
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-            return dict(zip(timelines, pool.map(self.history, timelines)))
+            texts = zip(timelines, pool.map(self.history, timelines))
+            return {timeline: read_history(f"{timeline:08X}.history", text) for timeline, text in texts}
 
     def local_histories(self) -> list[int]:
         """Timelines whose history file is on this host."""
@@ -320,7 +321,7 @@ class WalReader:
         own = read_text(os.path.join(place, name))
         if own is None or name not in self.listing():
             return False
-        return parse_history(own) != parse_history(read_text(self._get(name)) or "")
+        return read_history(name, own) != read_history(name, read_text(self._get(name)) or "")
 
     def _cluster_path(self) -> str:
         """Directory whose ``pg_control`` tells pgBackRest which cluster it is asked about."""
@@ -352,6 +353,14 @@ class WalReader:
             if descriptor is not None:
                 self._resources.callback(os.close, descriptor)
         return self._directory
+
+
+def read_history(name: str, text: str) -> list[HistoryEntry]:
+    """Entries of a timeline history file. Raises WalError."""
+    try:
+        return parse_history(text)
+    except ValueError as error:
+        raise WalError(f"The history file {name} is damaged: {error}.") from None
 
 
 def _ends(record: Record, xid: int) -> bool:
