@@ -65,7 +65,7 @@ def ended(record: Record) -> Ended | None:
     if commit is None:
         return None
     files = tuple(short_path(path) for path in commit.relations)
-    return Ended(commit, tuple(path for path in files if database_of(path)), record.desc.rstrip().endswith("; sync"))
+    return Ended(commit, tuple(path for path in files if database_of(path)), "; sync" in record.desc)
 
 
 def database_of(path: str) -> int | None:

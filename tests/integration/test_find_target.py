@@ -203,9 +203,10 @@ def test_filters_and_refusals(run: Run, started: t.Any) -> None:
 
 
 def test_without_the_data_directory(run: Run, started: t.Any) -> None:
-    """What is in the archive is found when nothing else is left."""
+    """What was not archived yet is found on the host, what is in the archive when nothing else is left."""
     begin = now(started)
     script(started, "CREATE TABLE a (i int)\nDROP TABLE a")
+    assert [each["kind"] for each in look(run, started, begin)["candidates"]] == ["drop"]
     started.archive()
     started.stop()
     shutil.rmtree(started.pgdata)
