@@ -20,6 +20,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+GIVEN = re.compile(r"-e [\"']?(\w+)=")
+NAMED = re.compile(r"`(?:-e )?((?:restore|status)_\w+)(?:=[^`]*)?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
@@ -226,7 +228,8 @@ def test_readme_names_everything() -> None:
 def test_what_a_document_names_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"pgops\.pgbackrest\.(\w+)", text)) <= {*MODULES, *ROLES, *PLAYBOOKS}
-    assert set(re.findall(r"\bpgbackrest_(?!status|backups|backup_label)\w+[a-z]\b", text)) <= {
+    handed_on = r"status|backups|backup_label|restore|restore_plan"  # by playbooks, to the next job of a workflow
+    assert set(re.findall(rf"\bpgbackrest_(?!(?:{handed_on})\b)\w+[a-z]\b", text)) <= {
         name.removeprefix("__") for name in known_variables()
     }
     for link in LINK.findall(text):
@@ -235,6 +238,31 @@ def test_what_a_document_names_is_there(path: Path) -> None:
             target = (path.parent / file).resolve() if file else path
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_variables_of_commands_are_those_of_a_role_or_playbook(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    known = known_variables() | playbook_variables() | {"restore_command"}  # which is PostgreSQL's
+    assert {*GIVEN.findall(text), *NAMED.findall(text)} <= known
+
+
+@functools.cache
+def playbook_variables() -> frozenset[str]:
+    """Variables that the playbooks take: those in the comment at their beginning."""
+    heads = [
+        re.match(r"(?:---\n)?((?:#.*\n)*)", path.read_text(encoding="utf-8")) for path in ROOT.glob("playbooks/*.yml")
+    ]
+    found = {name for head in heads if head for name in re.findall(r"\b(?:restore|backup|status)_\w+", head.group(1))}
+    assert {"restore_hosts", "backup_hosts", "status_hosts"} <= found
+    return frozenset(found)
+
+
+def test_runbook_names_every_target() -> None:
+    text = (ROOT / "docs/restore.md").read_text(encoding="utf-8")
+    targets = {name for name in known_variables() if re.match("restore_(target|drop|before_drop)", name)}
+    assert len(targets) > 10
+    assert {name for name in targets if name not in text} == set()
 
 
 def anchors(path: Path) -> set[str]:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""docs/messages.md shows what the roles really say about bad input, and all of it.
+"""docs/messages.md and docs/restore.md show what the roles and modules really say, and all of it.
 
-The tables are made from the cases of test_model.py and a few more. After a change, write them again:
+The tables in docs/messages.md are made from the cases of test_model.py and a few more. After a change, write them again:
 
     PYTHONPATH=.build/collections .build/tests/bin/python tests/unit/test_messages.py
 """
@@ -190,6 +190,127 @@ def test_page_shows_every_sentence() -> None:
 def test_page_quotes_what_fails_while_the_play_runs(file: str, words: str) -> None:
     assert words in (ROOT / file).read_text(encoding="utf-8")
     assert words in PAGE.read_text(encoding="utf-8")
+
+
+# Every problem of a restore
+
+RESTORE_PAGE = ROOT / "docs/restore.md"
+RESTORE_SOURCES = [
+    path
+    for name in ("_plan*", "_proof*", "_choice", "_timeline*", "_restore*", "_rescue", "_receipt", "_swap", "_workspace")
+    for path in sorted((ROOT / "plugins/module_utils").glob(f"{name}.py"))
+]
+PROBLEM_ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", re.MULTILINE)
+GAP = "…"
+WORDED_ELSEWHERE = {  # problems that get their sentence from a function
+    "running": ("_plan_checks.py", "PostgreSQL runs on "),
+    "target": ("_target.py", " has no offset from UTC"),
+}
+
+
+def told_problems() -> set[Row]:
+    """Code and sentence of each problem in the sources of a restore; what differs each time is a …."""
+    found = set()
+    for path in RESTORE_SOURCES:
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                found |= set(problems_of(function))
+    return found
+
+
+def problems_of(function: ast.FunctionDef) -> t.Iterator[Row]:
+    """The problems that a function makes."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
+            code, sentence = node.args[:2]
+            assert isinstance(code, ast.Constant), f"{function.name}: write the code of a problem where it is made"
+            for text in wordings(sentence, function):
+                yield str(code.value), text
+
+
+def wordings(node: ast.expr, function: ast.FunctionDef) -> list[str]:
+    """What an expression may say: several texts when it is chosen or assigned in several places."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(str(part.value) if isinstance(part, ast.Constant) else GAP for part in node.values)]
+    if isinstance(node, ast.BinOp):
+        return [
+            left + right for left in wordings(node.left, function) for right in wordings(node.right, function)
+        ]
+    if isinstance(node, ast.IfExp):
+        return [*wordings(node.body, function), *wordings(node.orelse, function)]
+    if isinstance(node, ast.Name):
+        assigned = [
+            each.value
+            for each in ast.walk(function)
+            if isinstance(each, ast.Assign) and any(isinstance(x, ast.Name) and x.id == node.id for x in each.targets)
+        ]
+        return [text for value in assigned for text in wordings(value, function)] or [GAP]
+    return [GAP]
+
+
+def says(text: str, shown: str) -> bool:
+    """Whether the parts of what is shown stand in the text, in this order."""
+    place = 0
+    for part in filter(None, (part.strip() for part in shown.replace("\\|", "|").split(GAP))):
+        place = text.find(part, place)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
+
+
+def shown_problems() -> list[tuple[str, str, str]]:
+    """Code, sentence and advice in the tables of the page."""
+    page = RESTORE_PAGE.read_text(encoding="utf-8")
+    return PROBLEM_ROW.findall(page[page.index("\n## Messages\n") :])
+
+
+def test_runbook_shows_every_problem_of_a_restore() -> None:
+    told, shown = told_problems(), shown_problems()
+    assert len(RESTORE_SOURCES) > 10
+    assert len({code for code, dummy in told}) > 40
+    assert {code for code, *dummy in shown} == {code for code, dummy in told}
+
+
+def test_runbook_quotes_what_the_plan_says() -> None:
+    told = told_problems()
+    wrong = [
+        (code, sentence)
+        for code, sentence, dummy in shown_problems()
+        if not any(code == known and says(text, sentence) for known, text in told)
+    ]
+    assert [row for row in wrong if row[0] not in WORDED_ELSEWHERE] == []
+
+
+@pytest.mark.parametrize("code", sorted(WORDED_ELSEWHERE))
+def test_runbook_quotes_what_is_worded_elsewhere(code: str) -> None:
+    file, words = WORDED_ELSEWHERE[code]
+    assert words in (ROOT / "plugins/module_utils" / file).read_text(encoding="utf-8")
+    assert any(words.strip() in sentence for known, sentence, dummy in shown_problems() if known == code)
+
+
+def test_a_sentence_that_is_not_said_is_seen() -> None:
+    assert says("/srv/pg is not empty (a broken cluster).", "… is not empty (…).")
+    assert not says("/srv/pg is not empty (a broken cluster).", "… is empty.")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("plugins/plugin_utils/_restore_failure.py", "is as it was, and "),
+        ("plugins/plugin_utils/_restore_failure.py", " may hold half a restore"),
+        ("plugins/plugin_utils/_restore_failure.py", "The old directory was put back to "),
+        ("plugins/plugin_utils/_restore_failure.py", "Nothing was put back, because recovery goes on."),
+        ("plugins/plugin_utils/_restore_failure.py", "It takes writes since an earlier run"),
+        ("roles/restore/tasks/protect.yml", "The cluster is restored and runs, but PostgreSQL "),
+        ("plugins/plugin_utils/_restore_summary.py", "RESTORED ALREADY"),
+    ],
+)
+def test_runbook_quotes_what_the_play_says_at_its_end(file: str, words: str) -> None:
+    assert words in (ROOT / file).read_text(encoding="utf-8")
+    assert words.strip() in RESTORE_PAGE.read_text(encoding="utf-8")
 
 
 def test_no_secret_stands_on_the_page() -> None:
