@@ -13,9 +13,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import typing as t
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ._cli import PgBackRest, strip_messages
@@ -72,7 +73,8 @@ class WalReader:
         self._here: dict[str, str] | None = None
         self._local: dict[str, str] | None = None
         self._segment_size: int | None = None
-        self._fetched: list[str] = []
+        self._users: Counter[str] = Counter()
+        self._locks: dict[str, threading.Lock] = {}
         self._pg_path: str | None = None
 
     def __enter__(self) -> WalReader:
@@ -84,7 +86,7 @@ class WalReader:
     def close(self) -> None:
         """Remove what was fetched."""
         self._resources.close()
-        self._directory, self._pg_path, self._fetched = None, None, []
+        self._directory, self._pg_path = None, None
 
     @property
     def segment_size(self) -> int:
@@ -169,13 +171,11 @@ class WalReader:
     @contextlib.contextmanager
     def open(self, name: str) -> t.Iterator[str]:
         """Path of the plain segment: fetched from the archive, else the one on this host. Raises WalError."""
-        kept = name in self._fetched
-        path = self._path(name)
+        self._users[name] += 1
         try:
-            yield path
+            yield self._path(name)
         finally:
-            if not kept:
-                self._drop(name)
+            self._drop(name)
 
     def records(self, name: str, *filters: str) -> t.Iterator[Record]:
         """Records that begin in one segment and end in it, as the filters of pg_waldump say (``--rmgr=XLOG``)."""
@@ -189,30 +189,39 @@ class WalReader:
         """
         wanted = list(names)
         self._prepare()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            paths: list[Future[str]] = [pool.submit(self._path, name) for name in wanted[:2]]
+        paths: dict[int, Future[str]] = {}
+
+        def release(numbers: t.Iterable[int]) -> None:
+            for number in numbers:
+                del paths[number]
+                self._drop(wanted[number])
+
+        with contextlib.ExitStack() as held, ThreadPoolExecutor(max_workers=1) as pool:
+            held.callback(lambda: release(list(paths)))
             for number, name in enumerate(wanted):
-                path = paths[number].result()
-                following = paths[number + 1].result() if number + 1 < len(wanted) else None
-                if number + 2 < len(wanted):  # on its way while this one is read
-                    paths.append(pool.submit(self._path, wanted[number + 2]))
-                yield from self._dump(name, path, following, filters)
-                self._drop(name)
+                for ahead in range(number, min(number + 3, len(wanted))):  # the third is on its way meanwhile
+                    if ahead not in paths:
+                        self._users[wanted[ahead]] += 1
+                        paths[ahead] = pool.submit(self._path, wanted[ahead])
+                following = paths[number + 1].result() if number + 1 in paths else None
+                yield from self._dump(name, paths[number].result(), following, filters)
+                release([number])
 
     def last_commit(self, names_newest_first: t.Iterable[str]) -> End | None:
         """The newest end of a transaction in these segments; None when no record is in them at all."""
         newest, following = None, None
-        for name in names_newest_first:
-            path = self._path(name)
-            ends = self._last_ends(name, path, following)
-            if newest is None:
-                newest = self._newest_record(name, path, ends)
-            if following:
-                self._drop(os.path.basename(following))
-            if ends:
-                self._drop(name)
-                return End(max(end.time for end in ends), newest, ends[-1].lsn)
-            following = path
+        with contextlib.ExitStack() as held:
+            for name in names_newest_first:
+                opened = contextlib.ExitStack()
+                path = opened.enter_context(self.open(name))
+                ends = self._last_ends(name, path, following)
+                if newest is None:
+                    newest = self._newest_record(name, path, ends)
+                held.close()  # the one after it is needed no more
+                held.push(opened)
+                if ends:
+                    return End(max(end.time for end in ends), newest, ends[-1].lsn)
+                following = path
         return End(None, newest, None) if newest is not None else None
 
     def find(self, kind: str, value: str, names_oldest_first: t.Iterable[str]) -> Record | None:
@@ -299,18 +308,22 @@ class WalReader:
     def _get(self, name: str) -> str:
         """Path of a file fetched from the archive."""
         path = os.path.join(self._temporary(), name)
-        if not os.path.exists(path):
-            # Never by way of the asynchronous spool: what lies there is for a server that recovers.
-            options = {"pg1_path": self._cluster_path(), "repo": self._repo, "archive_async": False, **_QUIET}
-            if self._backrest.run("archive-get", options, [name, path], ok=(0, 1)).rc == 1:
-                raise WalError(f"Repository {self._repo} lists {name}, but pgbackrest archive-get does not find it.")
-            self._fetched.append(name)
+        with self._locks.setdefault(name, threading.Lock()):
+            if not os.path.exists(path):
+                # Never by way of the asynchronous spool: what lies there is for a server that recovers.
+                options = {"pg1_path": self._cluster_path(), "repo": self._repo, "archive_async": False, **_QUIET}
+                if self._backrest.run("archive-get", options, [name, path], ok=(0, 1)).rc == 1:
+                    raise WalError(
+                        f"Repository {self._repo} lists {name}, but pgbackrest archive-get does not find it."
+                    )
         return path
 
     def _drop(self, name: str) -> None:
-        if name in self._fetched:
-            self._fetched.remove(name)
-            os.unlink(os.path.join(self._temporary(), name))
+        """Remove a fetched segment that nobody uses any more."""
+        self._users[name] -= 1
+        if self._users[name] <= 0 and self._directory:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._directory, name))
 
     def _places(self) -> list[str]:
         return [place for place in (os.path.join(self._pgdata, "pg_wal"), self._rescued) if place]

@@ -122,6 +122,10 @@ def test_the_archive_comes_first_and_nothing_fetched_is_left(cluster: t.Any, wal
             directory = os.path.dirname(path)
             assert os.listdir(directory) == [names[0]]
             assert os.stat(directory).st_mode & 0o777 == 0o700
+            assert next(reader.scan(names)) == next(reader.records(names[0]))
+            assert os.listdir(directory) == [names[0]]  # still open here
+        assert os.listdir(directory) == []
+        assert reader.last_commit(names[::-1]) is not None
         assert os.listdir(directory) == []
     assert not os.path.exists(directory)
 

@@ -82,7 +82,7 @@ class Reader:
         return self.found
 
 
-def examined(reader: Reader, *target: str, can_read: str | None = None, allow: bool = False) -> Finding:
+def examined(reader: Reader, *target: t.Any, can_read: str | None = None, allow: bool = False) -> Finding:
     request = Request("main", "/pg", parse_target(*target), allow_unproven=allow)
     return examine(request, Choice(BACKUP), t.cast(WalReader, reader), Directory("/pg", "missing"), can_read)
 
