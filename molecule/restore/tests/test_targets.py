@@ -52,8 +52,9 @@ TREE = Path(__file__).parents[2] / "shared" / "tree.py"
 
 @dataclass(frozen=True)
 class Story:
-    """What went on before a restore: the rows after each commit, and what names the moments after b and c."""
+    """What went on after a backup: the rows after each commit, and what names the moments after b and c."""
 
+    backup: str
     timeline: int
     rows: dict[str, str]
     b: dict[str, str]
@@ -76,17 +77,17 @@ class Cluster:
     def restored_to(self, kind: str, turn: int) -> tuple[dict[str, str], str]:
         """Variables of the play that name the target, and the rows that are then there."""
         story = self.stories[-1]
+        # Nothing but a time and an LSN tells which backups ended before the target.
+        the_set = {} if kind in ("latest", "time", "lsn") else {"restore_set": story.backup}
         if self.goes_back(kind, turn):
             story = self.stories[-2]
-            return {"restore_target_xid": story.c["xid"], "restore_target_timeline": str(story.timeline)}, story.rows[
-                "c"
-            ]
+            the_set = {"restore_set": story.backup, "restore_target_timeline": str(story.timeline)}
+            return {"restore_target_xid": story.c["xid"], **the_set}, story.rows["c"]
         if kind == "latest":
             return {}, story.rows["d"]
         if kind == "immediate":
-            newest = backups(stanza_info(self.host, self.name))[-1]
-            return {"restore_target_immediate": "true", "restore_set": newest}, self.in_backup
-        return {f"restore_target_{kind}": story.b[kind]}, story.rows["b"]
+            return {"restore_target_immediate": "true", **the_set}, self.in_backup
+        return {f"restore_target_{kind}": story.b[kind], **the_set}, story.rows["b"]
 
     def goes_back(self, kind: str, turn: int) -> bool:
         return (kind, turn) == BACK and self.mode(kind, turn) == "swap"
@@ -119,7 +120,8 @@ def go_on(cluster: Cluster, story: str) -> None:
     ]
     names[0]["name"] = story
     assert len({cluster.in_backup, b, c, d}) == 4
-    cluster.stories.append(Story(service.timeline(cluster.host), {"b": b, "c": c, "d": d}, *names))
+    newest = backups(stanza_info(cluster.host, cluster.name))[-1]
+    cluster.stories.append(Story(newest, service.timeline(cluster.host), {"b": b, "c": c, "d": d}, *names))
 
 
 def kept(cluster: Cluster) -> list[str]:
@@ -216,7 +218,7 @@ def ask_for_the_timeline(clusters: list[Cluster], given: Given) -> None:
     outcomes = each(clusters, lambda cluster: playbook.run("restore", variables=without[cluster.name]))
     for outcome in outcomes.values():
         assert outcome.rc != 0
-        assert "restore_target_timeline" in outcome.output
+        assert "restore_target_timeline" in outcome.output, outcome.output
     assert servers(clusters) == before
 
 
