@@ -258,6 +258,14 @@ def playbook_variables() -> frozenset[str]:
     return frozenset(found)
 
 
+def test_architecture_names_every_private_file_of_the_modules() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "plugins/module_utils").glob("_*.py")} - {"__init__.py"}
+    assert len(files) > 60
+    assert {name for name in files if f"`{name}`" not in text} == set()
+    assert {name for name in re.findall(r"`(_\w+\.py)`", text) if not list(ROOT.glob(f"plugins/*/{name}"))} == set()
+
+
 def test_runbook_names_every_target() -> None:
     text = (ROOT / "docs/restore.md").read_text(encoding="utf-8")
     targets = {name for name in known_variables() if re.match("restore_(target|drop|before_drop)", name)}
