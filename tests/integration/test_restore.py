@@ -309,7 +309,7 @@ def test_a_standby_gets_its_recovery_options_and_nobody_sees_the_password(
     stopped.options["log-level-file"] = "info"
     stopped.write_config()
     params = {
-        **stopped.common,
+        **stopped.restoring,
         "delta": True,
         "type": "standby",
         "recovery_options": {"primary_conninfo": conninfo, "recovery-min-apply-delay": 5},
@@ -362,7 +362,7 @@ def test_type_none_leaves_no_recovery_file(protected: t.Any, run: Run) -> None:
 def test_the_wal_directory_comes_to_its_own_place(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     wal = stopped.root / "wal"
     params = {
-        **stopped.common,
+        **stopped.restoring,
         "pgdata": str(stopped.root / "copy"),
         "link_map": {"pg_wal": str(wal)},
         "archive_mode": "off",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -118,30 +120,53 @@ def test_recovery_reads_through_the_path_that_lasts(stopped: t.Any, history: dic
     assert stopped.rows() == ["in backup", "first", "second"]
 
 
-def test_tablespaces_come_to_new_directories(protected: t.Any, run: Run, tree_hash: Hash) -> None:
-    old = protected.make_directory("fast")
-    protected.sql(f"CREATE TABLESPACE fast LOCATION '{old}'")
-    protected.sql("CREATE TABLE t (v text) TABLESPACE fast")
-    protected.sql("INSERT INTO t VALUES ('in backup')")
-    protected.backup()
-    protected.sql("INSERT INTO t VALUES ('first')")
-    protected.archive()
-    protected.stop()
-    before = tree_hash(old), tree_hash(protected.pgdata)
-    base = {**protected.restoring, "swap": True, "archive_mode": "off"}
+def test_tablespaces_and_links_come_to_new_directories(cluster: t.Any, run: Run, tree_hash: Hash) -> None:
+    old, wal = cluster.make_directory("fast"), cluster.make_directory("wal")
+    shutil.copytree(cluster.pgdata / "pg_wal", wal, dirs_exist_ok=True)
+    subprocess.run(["chown", "-R", f"--reference={cluster.pgdata}", str(wal)], check=True)
+    shutil.rmtree(cluster.pgdata / "pg_wal")
+    (cluster.pgdata / "pg_wal").symlink_to(wal)
+    cluster.protect()
+    cluster.sql(f"CREATE TABLESPACE fast LOCATION '{old}'")
+    cluster.sql("CREATE TABLE t (v text) TABLESPACE fast")
+    cluster.sql("INSERT INTO t VALUES ('in backup')")
+    cluster.backup()
+    cluster.sql("INSERT INTO t VALUES ('first')")
+    cluster.archive()
+    cluster.stop()
+    before = tree_hash(old), tree_hash(wal)
+    base = {**cluster.restoring, "swap": True, "archive_mode": "off", "link_all": True}
     params = {**base, "type": "immediate", "target_action": "promote"}
     result = well(run("restore", params))
+    stamp = result["kept"].rpartition("-")[2]
     new = result["plan"]["tablespaces"][0]["path"]
-    assert new == f"{old}.{result['kept'].rpartition('-')[2]}"
-    assert tree_hash(old) == before[0]
-    assert protected.rows() == ["in backup"]
+    assert new == f"{old}.{stamp}"
+    assert os.readlink(cluster.pgdata / "pg_wal") == f"{wal}.{stamp}"
+    assert os.readlink(f"{result['kept']}/pg_wal") == str(wal)
+    assert cluster.rows() == ["in backup"]
     assert not well(run("restore", params))["changed"]
     newer = well(run("restore", {**base, "target_timeline": "current"}))["plan"]["tablespaces"][0]["path"]
     assert newer != new and newer.startswith(f"{old}.")
-    assert protected.rows() == ["in backup", "first"]
-    assert well(run("restore", {**protected.restoring, "state": "put_back"}))["changed"]
-    assert protected.rows() == ["in backup"]
-    assert tree_hash(old) == before[0]
+    assert cluster.rows() == ["in backup", "first"]
+    assert well(run("restore", {**cluster.restoring, "state": "put_back"}))["changed"]
+    assert cluster.rows() == ["in backup"]
+    assert (tree_hash(old), tree_hash(wal)) == before
+
+
+def test_only_the_approved_plan_is_carried_out(
+    stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
+) -> None:
+    params = {**stopped.restoring, "swap": True, "archive_mode": "off"}
+    approved = well(run("restore", params, check=True))["plan"]["id"]
+    before = tree_hash(stopped.root)
+    immediate = {"type": "immediate", "target_action": "promote"}
+    for options in ({**immediate, "plan": approved}, {"plan": approved[:-1] + "x"}, {"link_all": True, "plan": "x"}):
+        assert codes(run("restore", {**params, **options})) == ["plan_changed"], options
+    assert tree_hash(stopped.root) == before
+    first = well(run("restore", {**params, "plan": approved, "repeat": True}))
+    assert first["changed"] and first["plan"]["id"] == approved
+    assert not well(run("restore", {**params, "plan": approved, "repeat": True}))["changed"]
+    assert stopped.rows() == ["in backup", "first", "second"]
 
 
 def test_a_standby_keeps_how_it_reaches_its_primary(stopped: t.Any, history: dict[str, str], run: Run) -> None:
