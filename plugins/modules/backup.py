@@ -54,6 +54,12 @@ options:
       - Notes to keep with the backup, as names and values. They have no influence on whether a backup is taken.
     type: dict
     default: {}
+  backup_standby:
+    description:
+      - Whether pgBackRest copies the files from a standby. Without it the configuration says so.
+      - After a restore the standbys are still on the old timeline, and pgBackRest refuses to copy from them (error
+        058). With V(false) it takes all from the primary.
+    type: bool
   retries:
     description:
       - How often to try again when the failure may pass, such as a lock held by another backup or a PostgreSQL that is
@@ -205,6 +211,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "max_age": {"type": "str"},
     "repo": {"type": "int"},
     "annotations": {"type": "dict", "default": {}},
+    "backup_standby": {"type": "bool"},
     "retries": {"type": "int", "default": 0},
     "progress_file": {"type": "path"},
 }
@@ -231,7 +238,12 @@ def take(
 ) -> tuple[Backup, list[str]]:
     """Take a backup; returns it and pgBackRest's warnings."""
     progress = Progress(params["progress_file"])
-    options = {"type": params["type"], "repo": params["repo"], "annotation": params["annotations"]}
+    options = {
+        "type": params["type"],
+        "repo": params["repo"],
+        "annotation": params["annotations"],
+        "backup_standby": params["backup_standby"],
+    }
     try:
         output = pgbackrest.run_long("backup", options, progress.take_line, retries=params["retries"])
     except PgBackRestError as error:

@@ -186,9 +186,11 @@ def _standbys(facts: Record, standbys: t.Sequence[Record]) -> list[str]:
         "following": "follows the new timeline",
         "rebuilt": "was rebuilt and follows",
         "failed": "FAILED, see below",
-        "listed": "still has the old data. Rebuild it: run the play again with restore_rebuild_standbys=true",
-        "outside": "is not in this play. Rebuild it: run the play with it and restore_rebuild_standbys=true",
-        "unseen": "could not be seen. Rebuild it, if it is a standby, before it is used again",
+        "listed": "has the old data, and backups that copy from it fail. Rebuild it: run the play again with "
+        "restore_rebuild_standbys=true",
+        "outside": "has the old data and is not in this play. Rebuild it: run the play with it and "
+        "restore_rebuild_standbys=true",
+        "unseen": "could not be seen. If it is a standby, rebuild it before it is used again",
     }
     return [f"{item['host']} {words[item['state']]}" for item in standbys]
 
@@ -204,7 +206,7 @@ def _next(facts: Record) -> list[str]:
     if outcome == "shut_down":
         return [
             f"{cluster['data_directory']} holds the cluster as of the target, and PostgreSQL is stopped.",
-            "A start would stop there again. To open it, run the play with restore_target_action=promote and "
-            "restore_repeat=true.",
+            "A start would stop there again. To open it, run the play with restore_target_action=promote: it restores "
+            "once more.",
         ]
     return []

@@ -74,10 +74,10 @@ def test_promoted_to_full(
     commands = [
         (VERSION[0], 0, f"pgBackRest {version}\n", ""),
         info("info_empty", version=version),
-        (taking(config, "--type=incr", "--annotation=reason=before release"), 0, log, ""),
+        (taking(config, "--type=incr", "--annotation=reason=before release", "--no-backup-standby"), 0, log, ""),
         info("info_full", version=version),
     ]
-    params = {"stanza": "main", "config": config, "annotations": {"reason": "before release"}}
+    params = {"stanza": "main", "config": config, "annotations": {"reason": "before release"}, "backup_standby": False}
     result = run_module("backup", params, commands=commands)
     assert result["changed"] and result["promoted_to_full"] and result["type"] == "full"
     assert result["backup"]["label"] == label and result["backup"]["annotations"] == {"reason": "before release"}

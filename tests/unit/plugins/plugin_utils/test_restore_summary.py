@@ -110,7 +110,7 @@ def test_shutdown_says_what_stands() -> None:
     recovery = {**RECOVERY, "outcome": "shut_down", "stop": None, "timeline": None}
     found = " ".join(" ".join(lines(recovery=recovery, backups=[])).split())
     assert "PostgreSQL has shut down at the target." in found
-    assert "restore_repeat=true" in found
+    assert "run the play with restore_target_action=promote: it restores once more." in found
 
 
 def test_no_backup_is_no_secret() -> None:
@@ -127,8 +127,8 @@ def test_drop_is_named() -> None:
     [
         ("play", {"rebuilt": True}, "db2 was rebuilt and follows"),
         ("play", {"rebuilt": False}, "db2 follows the new timeline"),
-        ("play", {}, "db2 still has the old data. Rebuild it: run the play again with restore_rebuild_standbys=true"),
-        ("outside", {}, "db2 is not in this play. Rebuild it: run the play with it"),
+        ("play", {}, "db2 has the old data, and backups that copy from it fail. Rebuild it: run the play again with"),
+        ("outside", {}, "db2 has the old data and is not in this play. Rebuild it: run the play with it and"),
         ("unseen", {}, "db2 could not be seen."),
     ],
 )
