@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import doctest
 import typing as t
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _waldump
@@ -20,7 +20,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils._waldump import (
     parse_restore_point,
 )
 
-NOON = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=timezone.utc)
+NOON = datetime(2026, 5, 1, 12, 0, 0, 250000, tzinfo=UTC)
 
 
 def test_documented_examples_hold() -> None:
@@ -47,7 +47,7 @@ def test_recorded_lines_are_read(fixture_text: t.Callable[[str], str], major: in
     ]
     assert [xid - base for xid in ends[2].subxacts] == [2, 3]
     assert ends[2].relations[0].startswith("base/5/")
-    assert all(end.time.tzinfo == timezone.utc and end.time.year == 2026 for end in ends)
+    assert all(end.time.tzinfo == UTC and end.time.year == 2026 for end in ends)
     assert [parse_restore_point(record) for record in records if record.rmgr == "XLOG"].count("a point") == 1
 
 
