@@ -218,7 +218,7 @@ def ask_for_the_timeline(clusters: list[Cluster], given: Given) -> None:
     outcomes = each(clusters, lambda cluster: playbook.run("restore", variables=without[cluster.name]))
     for outcome in outcomes.values():
         assert outcome.rc != 0
-        assert "restore_target_timeline" in outcome.output, outcome.output
+        assert "code: timeline\n" in outcome.output, outcome.output
     assert servers(clusters) == before
 
 
