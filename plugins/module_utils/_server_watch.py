@@ -32,7 +32,8 @@ _SEEN = """
 SELECT pg_is_in_recovery() AS in_recovery, pg_last_wal_replay_lsn()::text AS replay_lsn,
   pg_last_xact_replay_timestamp() AS last_commit, current_setting('server_version_num')::int AS version,
   (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS data_directory,
-  CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+  CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+         (SELECT received_tli FROM pg_stat_wal_receiver))
        ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
 """
 _PAUSED = "SELECT CASE WHEN pg_is_in_recovery() THEN {} ELSE false END AS paused"
