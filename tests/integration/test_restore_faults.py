@@ -89,7 +89,7 @@ def run_faulty_fixture(module_tree: Path) -> t.Callable[..., subprocess.Complete
 
 @pytest.fixture(scope="module", name="wreck")
 def wreck_fixture() -> t.Iterator[Path]:
-    """Where the crashed cluster is kept for the next test."""
+    """Where the crashed clusters are kept for the next test, one for each pair of programs."""
     path = Path(tempfile.mkdtemp(prefix="pgops-wreck-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
@@ -98,10 +98,11 @@ def wreck_fixture() -> t.Iterator[Path]:
 @pytest.fixture(name="crashed")
 def crashed_fixture(stopped: t.Any, wreck: Path) -> t.Any:
     """A primary that was killed while archiving failed, with three segments that only it has."""
-    if not (wreck / "root").exists():
+    copy = wreck / str(stopped.programs)
+    if not copy.exists():
         crash(stopped)
-        subprocess.run(["cp", "-a", str(stopped.root), str(wreck / "root")], check=True)
-    refill(stopped.root, wreck / "root")
+        subprocess.run(["cp", "-a", str(stopped.root), str(copy)], check=True)
+    refill(stopped.root, copy)
     return stopped
 
 
