@@ -39,6 +39,7 @@ from hurt import (
     set_marker,
     startup,
     state,
+    untouched,
     wait_until,
     works,
 )
@@ -79,11 +80,10 @@ def restored(host: t.Any, stanza: str) -> None:
 
 def test_controller_killed_while_it_plans(db1: t.Any) -> None:
     commit_what_no_repository_has(db1, "main")
-    before = server(db1, "main"), hashes(db1, data("main"))
-    run = Play("main")
-    wait_until(run, works(ASKS))
-    run.kill()
-    assert (server(db1, "main"), hashes(db1, data("main"))) == before
+    with untouched(db1, "main"):
+        run = Play("main")
+        wait_until(run, works(ASKS))
+        run.kill()
     CHAIN.append(("controller killed while it plans", "swap", state(db1, "main"), "begins anew"))
 
 
@@ -105,7 +105,7 @@ def test_controller_killed_during_the_restore(db1: t.Any) -> None:
 
 def test_two_at_once(db1: t.Any) -> None:
     ended = play("main")
-    assert "another restore" in ended.message()
+    assert "Another restore" in ended.message()
     CHAIN.append(
         ("second restore while the first one works", "swap", state(db1, "main"), f"refused: {ended.message()}")
     )
@@ -139,6 +139,7 @@ def test_repository_still_read_only_after_the_promotion(db1: t.Any) -> None:
     message = ended.message()
     left = f"{state(db1, 'main')}. It says: {message}"
     CHAIN.append(("repository read-only when archiving is to go on", "swap", left, "archives, takes the backup"))
+    TRAPS.add("repository read-only", "all rows, protected again when it can be written to", "restored", message)
 
 
 def test_all_is_finished(db1: t.Any) -> None:
@@ -156,9 +157,20 @@ def test_once_more_changes_nothing(db1: t.Any) -> None:
 # The host is hurt, with delta; the primary has crashed before.
 
 
-def test_pgbackrest_killed_with_delta(db1: t.Any) -> None:
+def test_postmaster_pid_of_a_crashed_server(db1: t.Any) -> None:
     commit_what_no_repository_has(db1, "web")
     crash(db1, "web")
+    # systemd has tidied up after the server; it cannot after a host that crashed.
+    as_postgres(db1, "tee %s <<'END'\n999999\n%s\nEND", f"{data('web')}/postmaster.pid", data("web"))
+    before = hashes(db1, data("web"))
+    ended = play("web", restore_mode="delta")
+    assert hashes(db1, data("web")) == before
+    assert "stale_pid" in [problem["code"] for problem in ended.failure()["problems"]]
+    TRAPS.add("stale postmaster.pid", "refused: stale_pid", "the server was down; same files", ended.message())
+    db1.check_output("rm %s/postmaster.pid", data("web"))
+
+
+def test_pgbackrest_killed_with_delta(db1: t.Any) -> None:
     run = Play("web", restore_mode="delta")
     wait_until(run, is_half_restored("web"), then=send("KILL", RESTORES))
     ended = run.end()
@@ -278,9 +290,8 @@ FILL = "while pgrep -f '{pattern}' >/dev/null; do cat /dev/zero >>/srv/disk/fill
 
 def test_not_enough_space(small_disk: t.Any) -> None:
     small_disk.check_output("fallocate -l 400M /srv/disk/filling")
-    before = server(small_disk, "web"), hashes(small_disk, "/srv/disk")
-    ended = play("web", restore_repeat=True)
-    assert (server(small_disk, "web"), hashes(small_disk, "/srv/disk")) == before
+    with untouched(small_disk, "web"):
+        ended = play("web", restore_repeat=True)
     failure = ended.failure()
     assert "space" in [problem["code"] for problem in failure["problems"]]
     TRAPS.add("not enough space", "refused: space", "same", failure["msg"])
