@@ -10,7 +10,6 @@ import typing as t
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import BackupLabel, Directory
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._receipt import Receipt, digest, wish
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._target import parse_target
 
@@ -25,9 +24,11 @@ def fits(
     receipt_of: t.Mapping[str, t.Any], now: t.Mapping[str, t.Any], identifier: int = 7, started: bool = True
 ) -> bool:
     receipt = Receipt(PGDATA, 7, "id", "now", {}, digest(receipt_of))
-    control: t.Any = SimpleNamespace(system_identifier=identifier)
-    label = None if started else BackupLabel("0/2000028", "000000010000000000000002")
-    return receipt.fits(now, Directory(PGDATA, "cluster", control=control, backup_label=label))
+    control = SimpleNamespace(system_identifier=identifier)
+    directory: t.Any = SimpleNamespace(
+        path=PGDATA, unfinished=None, control=control, backup_label=None if started else "label"
+    )
+    return receipt.fits(now, directory)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,12 @@ def test_a_pause_is_followed_by_a_promotion_without_another_restore(before: str,
     assert fits(asked(before), asked(now)) is same
 
 
-def test_what_was_not_started_yet_is_restored_again_to_be_promoted() -> None:
-    assert fits(asked("pause"), asked("pause"), started=False)
-    assert not fits(asked("pause"), asked("promote"), started=False)
-
-
 def test_another_target_option_or_cluster_is_another_restore() -> None:
     assert not fits(asked("pause"), asked("promote", "other"))
     assert not fits(asked(), asked(repo=2))
     assert not fits(asked(), asked(), identifier=8)
+
+
+def test_a_pause_that_was_never_started_would_not_promote() -> None:
+    assert fits(asked("pause"), asked("pause"), started=False)
+    assert not fits(asked("pause"), asked("promote"), started=False)
