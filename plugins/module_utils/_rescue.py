@@ -101,6 +101,17 @@ def keep(rescue: Rescue, stamp: str, report: t.Callable[[int, int], None]) -> li
     return notes
 
 
+def waiting(rescue: Rescue) -> list[str]:
+    """Paths of the files in pg_wal that PostgreSQL has completed and would have archived next, oldest first."""
+    if not rescue.trusted:
+        return []
+    marks = {
+        path: os.path.join(os.path.dirname(path), "archive_status", f"{name}.ready")
+        for name, path in rescue.files.items()
+    }
+    return [path for path in sorted(marks) if os.path.exists(marks[path])]
+
+
 def readable(names: t.Iterable[str], start: str | None) -> list[str]:
     """Those that recovery from segment ``start`` on may ask for: later segments, of any timeline, and histories.
 

@@ -4,8 +4,8 @@
 
 """Carrying out a restore plan. Private to the collection.
 
-Order: rescue WAL, restore, settings, hand the rescued WAL back, exchange the directories of a swap, receipt. Each step
-can be done again, so a run that was interrupted anywhere is finished by the next one.
+Order: rescue WAL and archive it, restore, settings, hand the rescued WAL back, exchange the directories of a swap,
+receipt. Each step can be done again, so a run that was interrupted anywhere is finished by the next one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line
 from ._receipt import Receipt, remove_receipt, write_receipt
 from ._recovery_settings import append_settings, correct_restore_command
-from ._rescue import Rescue, hand_back, keep, readable
+from ._rescue import Rescue, hand_back, keep, readable, waiting
 from ._swap import Journal, at_stage, carry_out, drop_journal, new_stamp
 from ._workspace import data_path, forget_put_back, open_swap
 
@@ -66,7 +66,7 @@ def execute(work: Work, plan: Plan, receipt: Receipt) -> tuple[dict[str, t.Any],
     interrupted run did not come to.
     """
     workspace = t.cast(str, plan.request.workspace)
-    notes = _rescue(plan, work.progress)
+    notes = [*_rescue(plan, work.progress), *_archive_rescued(work.backrest, plan)]
     if plan.done:
         return _conclude(plan, receipt, None, {}, notes)
     journal = open_swap(plan) if plan.request.swap else None
@@ -89,6 +89,26 @@ def _rescue(plan: Plan, progress: Progress) -> list[str]:
         progress.report(None, done, total, "files", "keeping WAL that no repository has")
 
     return keep(plan.rescue, plan.request.stamp or new_stamp(plan.request.pgdata), report)
+
+
+def _archive_rescued(backrest: PgBackRest, plan: Plan) -> list[str]:
+    """Archive what PostgreSQL had not come to: restores to moments between the last backup and this one need it.
+
+    PostgreSQL itself will not: at the end of a recovery it recycles such segments, whether archived or not. What cannot
+    be archived now is no reason to stop, as it was kept; returns a sentence about it.
+    """
+    if plan.rescue is None or _path_to_name(backrest, plan.request.pgdata):  # a copy has no say in the archive
+        return []
+    for path in waiting(plan.rescue):
+        try:
+            backrest.run("archive-push", {"archive_async": False}, [path])
+        except PgBackRestError as error:
+            return [
+                f"{os.path.basename(path)} and later WAL that waited for the archive could not be archived: "
+                f"{error.message.rstrip('.')}. It is in {plan.rescue.directory}; keep that until a new full backup is "
+                "old enough for all that you may want to restore."
+            ]
+    return []
 
 
 def _conclude(
