@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 import typing as t
 
+import playbook
+import pytest
+import service
 from live import (
     On,
     add_rows,
@@ -128,3 +131,46 @@ def test_the_old_primary_comes_back_as_standby_and_serves_the_backup(on: On) -> 
     assert copied_from(on) == "db1"
     scheduled_backup(on)
     assert "standby" in run_as_scheduled_on(on, "db1")
+
+
+@pytest.fixture(scope="module")
+def good_rows(on: On) -> str:
+    wait_until_archived(on("db2"), add_rows(on("db2")))
+    return rows(on("db2"))
+
+
+@pytest.fixture(scope="module")
+def restore(on: On, good_rows: str) -> dict[str, str]:
+    """Half of the rows are deleted on the primary, and so on its standby. Returns how to get back to before that."""
+    moment = query(on("db2"), "SELECT clock_timestamp()")
+    query(on("db2"), "DELETE FROM customer WHERE id % 2 = 0")
+    bad_rows = rows(on("db2"))
+    assert bad_rows != good_rows
+    wait_for(lambda: rows(on("db1")) == bad_rows, "the accident on the standby")
+    return {"restore_target_time": moment, "restore_confirm": "main"}
+
+
+def test_restore_of_the_primary_names_the_standby(on: On, restore: dict[str, str], good_rows: str) -> None:
+    before = service.before_restore(on("db2"), "main")
+    outcome = playbook.succeed("restore", variables=restore)
+    assert rows(on("db2")) == good_rows
+    assert re.search(r"standbys +db1 has the old data", outcome.output), outcome.output
+    service.check_in_service(on("db2"), "main", before)
+    # It still has what the primary has no more, and cannot follow.
+    assert query(on("db2"), "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "0"
+
+
+def test_the_standby_is_rebuilt_where_asked(on: On, restore: dict[str, str]) -> None:
+    started = query(on("db2"), "SELECT pg_postmaster_start_time()")
+    wanted = {**restore, "restore_rebuild_standbys": "true"}
+    outcome = playbook.succeed("restore", variables=wanted)
+    # The primary had been restored by then.
+    assert query(on("db2"), "SELECT pg_postmaster_start_time()") == started
+    assert outcome.changed()["db2"] == 0, outcome.output
+    add_rows(on("db2"))
+    expected = rows(on("db2"))
+    wait_for(lambda: rows(on("db1")) == expected, "the rows on the rebuilt standby")
+    followed = query(on("db1"), "SELECT pg_is_in_recovery(), received_tli FROM pg_stat_wal_receiver")
+    assert followed == f"t|{service.timeline(on('db2'))}"
+    assert set(playbook.succeed("restore", variables=wanted).changed().values()) == {0}
+    playbook.succeed("status", variables={"status_fail": "true"})
