@@ -74,10 +74,10 @@ def look(reader: WalReader, route: Route, kind: str, value: str | None) -> Seen:
 
 
 def read_histories(reader: WalReader, archived: Archived, choice: Choice) -> dict[int, list[HistoryEntry]]:
-    """History files of the timelines that began after the oldest backup of the choice, by timeline."""
+    """History files from the timeline of the oldest backup of the choice on, by timeline."""
     backups = [backup for backup in (choice.backup, *choice.older) if backup and backup.wal_start]
     oldest = min((int((backup.wal_start or "")[:8], 16) for backup in backups), default=0)
-    timelines = sorted(timeline for timeline in {*archived.histories, *reader.local_histories()} if timeline > oldest)
+    timelines = sorted(timeline for timeline in {*archived.histories, *reader.local_histories()} if timeline >= oldest)
     return reader.histories(timelines)
 
 

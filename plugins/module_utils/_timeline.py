@@ -66,6 +66,10 @@ def forks(own: int, timeline: int, histories: Histories) -> list[HistoryEntry]:
     """Where the way from timeline ``own`` to ``timeline`` forks, oldest first. Raises TimelineError."""
     if timeline == own:
         return []
+    left = next((entry for entry in histories.get(own, ()) if entry.timeline == timeline), None)
+    if left is not None:
+        place = format_lsn(left.lsn)
+        raise TimelineError(f"The backup is of timeline {own}, which left timeline {timeline} at {place}.")
     entries = histories.get(timeline)
     if entries is None:
         raise TimelineError(f"There is no timeline {timeline}: its history file {timeline:08X}.history is missing.")

@@ -7,6 +7,9 @@
 PostgreSQL follows the newest timeline and says nothing about it. After a recovery to an earlier moment that loses what
 came later (pgbackrest#2327), and after a restore that was given up it brings back what nobody wants. Here a timeline is
 taken when the facts leave one, otherwise somebody is asked.
+
+The newest backup may be of a timeline that was given up: then the timeline that it came from lives on beyond the fork,
+and an older backup leads there.
 """
 
 from __future__ import annotations
@@ -61,6 +64,18 @@ class Timelines:
             return False
         return True
 
+    def lives_on(self, ancestor: int, backup: Backup, own: int) -> bool:
+        """Whether an ancestor of the backup's timeline ``own`` was gone back to after the backup.
+
+        The present directory is on it, or it archived WAL from beyond its fork when the backup had ended.
+        """
+        if ancestor == self.own:
+            return True
+        forks = [entry.lsn for entry in self.histories.get(own, ()) if entry.timeline == ancestor]
+        first = forks[0] // self.segment_size if forks else 0
+        beyond = any(run.timeline == ancestor and run.last >= first for run in self.archived.runs)
+        return beyond and self.archived.newest.get(ancestor, 0) > backup.stop
+
     def last_sign(self, timeline: int) -> int:
         """When this timeline last archived something, in epoch seconds; 0 when it never did."""
         archived = self.archived
@@ -83,6 +98,8 @@ def choose_timeline(backup: Backup, target: RecoveryTarget, timelines: Timelines
     size = timelines.segment_size
     own = parse_segment(backup.wal_start or "", size).timeline
     others = timelines.known() - {own} - timelines.ancestors(own)
+    if target.type not in ("default", "standby"):  # the end of the WAL is judged by all timelines anyway
+        others |= {one for one in timelines.ancestors(own) if timelines.lives_on(one, backup, own)}
     chooser = {"default": _newest, "standby": _newest, "time": _live_at, "lsn": _holding}.get(target.type, _only)
     found = chooser(backup, own, others, target, timelines)
     if isinstance(found, str):
@@ -131,7 +148,7 @@ def _live_at(backup: Backup, own: int, others: set[int], target: RecoveryTarget,
     ]
     if len(living) > 1:
         return f"Timelines {_listed(living)} were both written to after the target time."
-    timeline = living[0] if living else max(there, key=lambda one: (begun.get(one, 0), one))
+    timeline = living[0] if living else max(there, key=lambda one: (timelines.last_sign(one), one))
     later = [one for one in sorted(begun) if begun[one] > moment]
     if later:
         return timeline, f"it was in use at the target time: timeline {later[0]} began {iso_time(begun[later[0]])}"
@@ -157,9 +174,10 @@ def _holding(backup: Backup, own: int, others: set[int], target: RecoveryTarget,
 
 def _only(backup: Backup, own: int, others: set[int], target: RecoveryTarget, timelines: Timelines) -> _Found:
     """Transaction IDs and restore points: nothing outside of the WAL tells where they are."""
-    reached = [timeline for timeline in sorted(others) if timelines.reaches(backup, timeline)]
-    if reached:
-        return f"The {target.type} {target.value} can be on timeline {own} and on timeline {_listed(reached)}."
+    ancestors = timelines.ancestors(own)
+    possible = [one for one in sorted(others) if one in ancestors or timelines.reaches(backup, one)]
+    if possible:
+        return f"The {target.type} {target.value} can be on timeline {own} and on timeline {_listed(possible)}."
     return own, "no other can be reached from this backup"
 
 

@@ -209,6 +209,46 @@ def test_the_timeline_of_a_second_recovery_is_picked_or_asked_for(
     assert stopped.rows() == ["in backup", "first", "on two"]
 
 
+def test_a_cluster_that_was_put_back_is_not_restored_to_the_timeline_given_up(
+    stopped: t.Any, history: dict[str, str], run: Run
+) -> None:
+    kept = stopped.root / "kept"
+    subprocess.run(["cp", "-a", str(stopped.pgdata), str(kept)], check=True)
+    recovered_twice(stopped, history, run)
+    stopped.start()
+    given_up = stopped.backup()
+    stopped.stop()
+    for path in (stopped.repo / "archive").rglob("00000002*"):
+        if path.is_file():
+            os.utime(path, (time.time() - 300, time.time() - 300))
+    shutil.rmtree(stopped.pgdata)
+    kept.rename(stopped.pgdata)
+    stopped.start()
+    time.sleep(1.1)
+    moment, later = commit_and_archive(stopped, "lives on", "for long")
+    stopped.stop()
+    plan = planned(run("restore", to_time(stopped, moment), check=True))
+    assert (plan["backup"]["label"], plan["window"]["timeline"]) == (history["label"], 1)
+    assert plan["recovery_settings"]["recovery_target_timeline"] == "1"
+    refused = run("restore", to_time(stopped, moment, set=given_up), check=True)
+    assert "The backup is of timeline 2, which left timeline 1 at " in problems(refused)["timeline"]
+    for params in (
+        {"type": "xid", "target": "100000", "set": given_up},
+        {"type": "lsn", "target": "0/F000000"},  # beyond both: refused, whatever is looked at
+        to_time(stopped, later),  # no commit after it
+        {"type": "default"},
+    ):
+        assert run("restore", {**stopped.common, "delta": True, **params}, check=True)["failed"], params
+    newest = max((stopped.repo / "archive").rglob("00000002????????????????-*"))
+    os.utime(newest)  # now timeline 2 was written to after the moment as well
+    asked = run("restore", to_time(stopped, moment), check=True)
+    assert "both written to after the target time" in problems(asked)["timeline"]
+    os.utime(newest, (time.time() - 300, time.time() - 300))
+    result = run("restore", to_time(stopped, moment, target_action="promote"))
+    assert not result["failed"], result
+    assert stopped.rows() == ["in backup", "first", "second", "lives on"]
+
+
 def test_the_repository_that_serves_is_taken_and_said_why(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     stopped.make_directory("second")
     stopped.options.update({"repo2-path": str(stopped.root / "second"), "repo2-retention-full": "2"})

@@ -69,7 +69,7 @@ def test_legs(start: tuple[int, int], timeline: int, expected: list[Leg]) -> Non
     [
         ((1, 3), 9, None, "There is no timeline 9: its history file 00000009.history is missing."),
         ((2, 12), 4, None, "Timeline 4 does not come from timeline 2, which the backup is of."),
-        ((2, 12), 1, None, "There is no timeline 1"),
+        ((2, 12), 1, None, "The backup is of timeline 2, which left timeline 1 at "),
         ((1, 7), 4, None, "Timeline 4 left timeline 1 at 0/6800000, before the backup's end."),
         ((1, 6), 4, 6.75, "Timeline 4 left timeline 1 at 0/6800000, before the backup's end at 0/6C00000."),
         ((2, 13), 3, 14.5, "Timeline 3 left timeline 2 at 0/E000000, before the backup's end at 0/E800000."),

@@ -28,11 +28,11 @@ START = 1_790_000_000  # the epoch of these tests; all times are seconds after i
 HOUR = 3600
 
 
-def backup(timeline: int = 1, first: int = 2, last: int = 2) -> Backup:
+def backup(timeline: int = 1, first: int = 2, last: int = 2, ended: int = 0) -> Backup:
     """A backup from segment ``first`` to the middle of ``last``."""
     names = Segment(timeline, first).name(), Segment(timeline, last).name()
     lsns = format_lsn(first * SIZE + 40), format_lsn(last * SIZE + SIZE // 2)
-    return Backup("1F", "full", None, 1, 1, START, START, *lsns, *names, 100, 100, 10, 10, False)
+    return Backup("1F", "full", None, 1, 1, START, START + ended, *lsns, *names, 100, 100, 10, 10, False)
 
 
 def history(*forks: tuple[int, float]) -> list[HistoryEntry]:
@@ -173,9 +173,75 @@ def test_a_backup_from_after_the_fork(
 @pytest.mark.parametrize("kind", ["default", "time", "xid", "lsn", "standby"])
 def test_a_backup_of_the_newest_timeline_has_no_choice(kind: str) -> None:
     value = {"time": 3 * HOUR - 60, "xid": "700", "lsn": 8}.get(kind)
-    assert chosen(choose_timeline(backup(2, 7, 7), target(kind, value), PITR)) == (2, None)
+    newest = backup(2, 7, 7, ended=int(2.5 * HOUR))
+    assert chosen(choose_timeline(newest, target(kind, value), PITR)) == (2, None)
     unread = Timelines(PITR.archived, {}, None, SIZE)  # the history of the backup's own timeline tells no more
-    assert chosen(choose_timeline(backup(2, 7, 7), target(kind, value), unread)) == (2, None)
+    assert chosen(choose_timeline(newest, target(kind, value), unread)) == (2, None)
+
+
+# After recovery to timeline 2 a backup of it was taken, the epoch of which is START. Then it was given up: the old
+# directory came back, and timeline 1 lives on.
+GIVEN_UP = timelines([(1, 2, 14), (2, 5, 8)], {1: 4 * HOUR, 2: 2 * HOUR}, {2: (-HOUR, history((1, 5.5)))})
+# The same, and timeline 1 has not archived anything since.
+JUST_GIVEN_UP = timelines([(1, 2, 10), (2, 5, 8)], {1: -2 * HOUR, 2: 2 * HOUR}, {2: (-HOUR, history((1, 5.5)))}, own=1)
+# Timeline 2 was not given up: what timeline 1 has beyond the fork is from before.
+FOLLOWED = on(JUST_GIVEN_UP, 2)
+THIRD = {2: (-2 * HOUR, history((1, 5.5))), 3: (-HOUR, history((1, 5.5), (2, 6.5)))}
+BACK_ON_TWO = timelines([(1, 2, 10), (2, 5, 12), (3, 6, 8)], {1: -3 * HOUR, 2: 4 * HOUR, 3: 2 * HOUR}, THIRD)
+
+
+@pytest.mark.parametrize(
+    ("known", "kind", "value", "expected"),
+    [
+        (GIVEN_UP, "time", HOUR, "timeline"),  # both wrote then
+        (GIVEN_UP, "time", 3 * HOUR, (1, "1")),
+        (on(GIVEN_UP, 1), "time", HOUR, "timeline"),
+        (on(GIVEN_UP, 1), "time", 3 * HOUR, (1, "1")),
+        (GIVEN_UP, "time", 5 * HOUR, (1, "1")),  # nobody wrote after that; the proof will say so
+        (JUST_GIVEN_UP, "time", HOUR, "timeline"),
+        (JUST_GIVEN_UP, "time", 3 * HOUR, (1, "1")),
+        (FOLLOWED, "time", HOUR, (2, None)),
+        (FOLLOWED, "time", 3 * HOUR, (2, None)),
+        (on(FOLLOWED, None), "time", 3 * HOUR, (2, None)),
+        (GIVEN_UP, "lsn", 8, "timeline"),
+        (GIVEN_UP, "lsn", 12, (1, "1")),
+        (JUST_GIVEN_UP, "lsn", 8, "timeline"),
+        (JUST_GIVEN_UP, "lsn", 10, (1, "1")),
+        (FOLLOWED, "lsn", 8, (2, None)),
+        (GIVEN_UP, "xid", "700", "timeline"),
+        (JUST_GIVEN_UP, "name", "x", "timeline"),
+        (FOLLOWED, "xid", "700", (2, None)),
+        (GIVEN_UP, "default", None, "timeline"),
+        (JUST_GIVEN_UP, "default", None, "timeline"),
+        (FOLLOWED, "default", None, (2, None)),
+    ],
+)
+def test_the_backup_is_of_a_timeline_that_was_given_up(
+    known: Timelines, kind: str, value: t.Any, expected: tuple[int, str | None] | str
+) -> None:
+    late = backup(2, 7, 7)
+    assert chosen(choose_timeline(late, target(kind, value), known)) == expected
+    if kind in ("time", "lsn") and expected == (1, "1"):
+        with pytest.raises(TimelineError, match="backup is of timeline 2, which left timeline 1 at 0/5800000"):
+            way(late, 1, known)
+        assert chosen(choose_timeline(backup(), target(kind, value), known)) == expected  # and this one leads there
+
+
+def test_only_the_ancestor_that_lives_on_is_asked_for() -> None:
+    late = backup(3, 7, 7)
+    assert chosen(choose_timeline(late, target("time", 3 * HOUR), BACK_ON_TWO)) == (2, "2")
+    assert chosen(choose_timeline(late, target("lsn", 11), BACK_ON_TWO)) == (2, "2")
+    asked = choose_timeline(late, target("xid", "700"), BACK_ON_TWO)
+    assert isinstance(asked, Problem)
+    assert asked.sentence.startswith("The xid 700 can be on timeline 3 and on timeline 2. The target can lie on each")
+
+
+def test_an_ancestor_that_ended_at_the_fork_is_no_candidate() -> None:
+    """Its last segment may be archived late."""
+    ended = timelines([(1, 2, 4), (2, 5, 8)], {1: 4 * HOUR, 2: 2 * HOUR}, {2: (-HOUR, history((1, 5.5)))})
+    assert chosen(choose_timeline(backup(2, 7, 7), target("xid", "700"), ended)) == (2, None)
+    unread = Timelines(GIVEN_UP.archived, {}, None, SIZE)  # nobody knows where the fork is: ask
+    assert chosen(choose_timeline(backup(2, 7, 7), target("xid", "700"), unread)) == "timeline"
 
 
 def test_postgresql_calls_the_last_of_consecutive_timelines_the_latest() -> None:
