@@ -182,6 +182,22 @@ def judge(target: RecoveryTarget | None, stop: Stop | None, last_commit: datetim
     return _COMPARISONS[target.type](target, stop, last_commit)
 
 
+def judge_end(ended: int, known: int, timeline: int) -> Verdict | None:
+    """Whether recovery to the end of the WAL passed the newest record that was ``known`` before; None when it did.
+
+    PostgreSQL takes any WAL that it cannot fetch for the end, also when the repository is only out of reach.
+    """
+    if ended > known:
+        return None
+    return Verdict(
+        False,
+        f"Recovery ended at {format_lsn(ended)}, but when the restore was planned there was WAL to "
+        f"{format_lsn(known)}. PostgreSQL could not fetch what lies between, took that for the end, and opened too early. Look whether the "
+        f"repository can be read and the WAL of timeline {timeline} is there, then restore again along that timeline "
+        f"(target_timeline: {timeline}, repeat: true).",
+    )
+
+
 def _judge_time(target: RecoveryTarget, stop: Stop, last_commit: datetime | None) -> Verdict:
     wanted = t.cast(datetime, target.moment)
     if stop.time is None:

@@ -16,6 +16,7 @@ from ._recovery import (
     Verdict,
     decide,
     judge,
+    judge_end,
     outcome,
     replay_progress,
     shut_itself_down,
@@ -37,7 +38,7 @@ from ._server_watch import (
     resume,
 )
 from ._sql import HAS_PSYCOPG2, DatabaseError, connect
-from ._wal import format_lsn
+from ._wal import format_lsn, parse_lsn
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -183,7 +184,11 @@ class Watch:
                 False,
                 "The server takes writes on timeline 1: it did not recover from the archive, as a restore makes it.",
             )
-        return judge(self._target, stop_from_history(end.reason) if end else None, self._seen.last_commit)
+        verdict = judge(self._target, stop_from_history(end.reason) if end else None, self._seen.last_commit)
+        known = self._module.params["known_lsn"]
+        if end is None or known is None or not verdict.reached:
+            return verdict
+        return judge_end(end.lsn, parse_lsn(known), end.timeline) or verdict
 
     def _why_not(self, found: str, wanted: str) -> str:
         if found in ("exited", "shut_down"):

@@ -61,6 +61,13 @@ options:
     description: Whether recovery had to stop before the target and not after it.
     type: bool
     default: false
+  known_lsn:
+    description:
+      - With O(target_type=default), the newest record of the WAL that is known, RV(ignore:plan.window.latest_lsn) of
+        M(pgops.pgbackrest.restore).
+      - PostgreSQL takes WAL that it cannot fetch for the end of all WAL. With this option a recovery that ended before
+        the known end makes the task fail.
+    type: str
   promote:
     description:
       - With O(state=promoted), promote a server that is paused or that follows another one.
@@ -215,6 +222,7 @@ from ..module_utils._recovery_watch import RecoveryFailed, Watch
 from ..module_utils._server_watch import WrongServer
 from ..module_utils._sql import LOGIN_ARGUMENTS, DatabaseError
 from ..module_utils._target import RecoveryTarget, TargetError, parse_target
+from ..module_utils._wal import parse_lsn
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **LOGIN_ARGUMENTS,
@@ -223,6 +231,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "target_type": {"type": "str", "choices": ["default", "immediate", "lsn", "name", "time", "xid"]},
     "target": {"type": "str"},
     "target_exclusive": {"type": "bool", "default": False},
+    "known_lsn": {"type": "str"},
     "promote": {"type": "bool", "default": False},
     "clean": {"type": "bool", "default": True},
     "checkpoint": {"type": "bool", "default": True},
@@ -234,6 +243,8 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 
 def wanted_target(params: dict[str, t.Any]) -> RecoveryTarget | None:
     """The target of the options; None without one. Raises TargetError."""
+    if params["known_lsn"] is not None and params["target_type"] != "default":
+        raise TargetError(["known_lsn needs target_type=default: other targets lie before the end of the WAL."])
     if params["target_type"] is None:
         if params["target_exclusive"]:
             raise TargetError(["target_exclusive needs target_type."])
@@ -269,7 +280,8 @@ def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_by={"target": ["target_type"]})
     try:
         watch = Watch(module, wanted_target(module.params))
-    except TargetError as error:
+        parse_lsn(module.params["known_lsn"] or "0/0")
+    except (TargetError, ValueError) as error:
         module.fail_json(msg=str(error))
     hand_over_long_work(module)
     try:

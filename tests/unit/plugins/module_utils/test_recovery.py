@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _recovery as recovery
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._recovery import Observation
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._target import parse_target
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._wal import parse_lsn
 from hypothesis import given, strategies as st
 
 NOON = "2026-05-01 12:00:00+00:00"
@@ -93,6 +94,18 @@ def test_stop_points_are_compared(kind: str, value: str | None, exclusive: bool,
     verdict = recovery.judge(parse_target(kind, value, exclusive=exclusive), recovery.stop_from_history(reason))
     assert verdict.reached is reached
     assert verdict.text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("ended", "reached"), [("0/39FFFFFF", False), ("0/3C0000D8", False), ("0/3C000110", True), ("1/0", True)]
+)
+def test_the_end_of_the_wal_lies_behind_all_that_was_known_of_it(ended: str, reached: bool) -> None:
+    verdict = recovery.judge_end(parse_lsn(ended), parse_lsn("0/3C0000D8"), 9)
+    assert (verdict is None) is reached
+    if verdict:
+        assert verdict.reached is False
+        assert f"ended at {ended}" in verdict.text
+        assert "target_timeline: 9" in verdict.text
 
 
 def test_a_commit_after_the_target_betrays_a_wrong_stop_point() -> None:

@@ -238,6 +238,8 @@ def test_check_mode_looks_once(
         ({"target_type": "immediate", "target": "x"}, "takes no target"),
         ({"target": "x"}, "required by 'target'"),
         ({"target_exclusive": True}, "target_exclusive needs target_type"),
+        ({"known_lsn": "0/3000028", "target_type": "immediate"}, "known_lsn needs target_type=default"),
+        ({"known_lsn": "3000028", "target_type": "default"}, "is not an LSN"),
     ],
 )
 def test_bad_input(server: t.Any, recover: RunModule, params: dict[str, t.Any], words: str) -> None:
