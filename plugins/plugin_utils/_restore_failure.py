@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ._restore_words import in_our_words
+
 Record = t.Dict[str, t.Any]
 
 _AGAIN = "Run the play again as it was: it goes on from there."
@@ -37,8 +39,20 @@ def failure(facts: Record) -> Record:
     return {**found, "words": f"{why} {found['words']}"}
 
 
+def unprotected(facts: Record) -> str:
+    """How things stand when the ``cluster`` recovered well, but its archiving or backup failed with ``result``."""
+    result, pgdata = facts["result"], facts["cluster"]["data_directory"]
+    failed = next((item for item in result.get("results") or [] if item.get("failed")), result)  # of a loop
+    why = _sentence(failed.get("msg") or failed.get("exception") or "No reason was given")
+    return (
+        f"{why} The restore itself is done: {pgdata} is restored, recovered, and takes writes. Only its protection is "
+        "missing: without archiving and a backup, what is written now can get lost. Remove the cause and run the play "
+        "again as it was: it restores nothing, and does the rest."
+    )
+
+
 def _sentence(text: t.Any) -> str:
-    text = " ".join(str(text).split())
+    text = in_our_words(" ".join(str(text).split()))
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

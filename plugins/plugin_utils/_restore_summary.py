@@ -196,6 +196,11 @@ def _standbys(facts: Record, standbys: t.Sequence[Record]) -> list[str]:
 
 
 def _next(facts: Record) -> list[str]:
+    again = "Nothing was restored now, and what the cluster did since is left alone. To restore again: "
+    return [*_next_of_outcome(facts), *([f"{again}restore_repeat=true"] if facts["done"] else [])]
+
+
+def _next_of_outcome(facts: Record) -> list[str]:
     cluster, outcome = facts["cluster"], facts["recovery"]["outcome"]
     if outcome == "paused":
         return [

@@ -300,7 +300,7 @@ def test_a_sentence_that_is_not_said_is_seen() -> None:
         ("plugins/plugin_utils/_restore_failure.py", "The old directory was put back to "),
         ("plugins/plugin_utils/_restore_failure.py", "Nothing was put back, because recovery goes on."),
         ("plugins/plugin_utils/_restore_failure.py", "It takes writes since an earlier run"),
-        ("roles/restore/tasks/protect.yml", "The cluster is restored and runs, but PostgreSQL "),
+        ("plugins/plugin_utils/_restore_failure.py", " The restore itself is done"),
         ("plugins/plugin_utils/_restore_summary.py", "RESTORED ALREADY"),
     ],
 )

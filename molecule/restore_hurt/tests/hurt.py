@@ -41,7 +41,10 @@ class Ended:
         assert self.rc != 0, self.output
         found = re.findall(r"^fatal: \[[^]]+\]: FAILED! => (\{.*\})$", self.output, re.MULTILINE)
         assert found, self.output
-        return t.cast("dict[str, t.Any]", json.loads(found[-1]))
+        results = [json.loads(result) for result in found]
+        # A refused plan is told twice: by the module, and by the play, which names only the codes of the problems.
+        told_twice = "The restore is refused for " in str(results[-1].get("msg"))
+        return t.cast("dict[str, t.Any]", results[-2 if told_twice else -1])
 
     def message(self) -> str:
         """What it says to people: the sentence of the task that failed."""

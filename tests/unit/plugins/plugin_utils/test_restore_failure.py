@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._restore_failure import failure
+from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._restore_failure import failure, unprotected
 
 MODULE = "pgops.pgbackrest.restore"
 KEPT = "/data/main.before-20260501T123000Z"
@@ -131,3 +131,22 @@ def test_trouble_with_the_roll_back_is_told_with_the_place_of_the_old_directory(
         f"directory is {KEPT}. Look at PostgreSQL's log and at /data/main, remove the cause, and run the play again."
     )
     assert "put back to" not in found["words"]
+
+
+def test_cluster_without_protection() -> None:
+    facts = {"result": {"msg": "pgbackrest check failed with error 082"}, "cluster": {"data_directory": "/data/main"}}
+    said = unprotected(facts)
+    assert said.startswith("pgbackrest check failed with error 082. The restore itself is done: /data/main is restored")
+    assert said.endswith("run the play again as it was: it restores nothing, and does the rest.")
+
+
+def test_backup_that_failed_in_one_of_several_repositories() -> None:
+    results = [{"changed": True, "backup": {}}, {"failed": True, "msg": "No room. Run the task again."}]
+    facts = {"result": {"msg": "One or more items failed", "results": results}, "cluster": {"data_directory": "/d"}}
+    assert unprotected(facts).startswith("No room. Run the play again. The restore itself is done")
+
+
+def test_words_are_those_of_the_playbook() -> None:
+    result = {"msg": "Set promote: true to promote it, or state: paused if this is what you want.", "outcome": "paused"}
+    words = judged(restored=True, result=result)["words"]
+    assert words.startswith("Run the play with restore_target_action=promote to promote it. ")

@@ -93,7 +93,11 @@ def test_second_run_says_since_when_it_stands_there() -> None:
     backups = [{"repo_key": 1, "wal_start": "000000020000000000000009", "error": False}]
     found = lines(done=True, backups=[], held=[{"backups": backups}])
     assert found[0] == "main on db1: RESTORED ALREADY, since 2026-05-01 13:00:05+00:00. The cluster takes writes."
-    assert found[-1] == "  backup      repository 1: has one of this timeline"
+    assert "  backup      repository 1: has one of this timeline" in found
+    assert found[-2:] == [
+        "  next        Nothing was restored now, and what the cluster did since is left alone. To restore",
+        "              again: restore_repeat=true",
+    ]
     assert "stop" not in "".join(line for line in found if "took" in line)
 
 
