@@ -17,8 +17,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from ._cluster import user_name
-from ._directory import MANIFEST, Directory, lock_directory, read_directory
+from ._directory import MANIFEST, Directory, read_directory
 from ._durable import make_private_directory
+from ._lock_holders import lock_after_workers
 from ._plan import Plan, Request
 from ._problem import PlanError, Problem
 from ._receipt import Receipt, digest, from_dict, read_receipt, remove_receipt, write_receipt
@@ -60,7 +61,7 @@ def lock_all(locks: ExitStack, paths: t.Iterable[str]) -> tuple[list[int], str |
     descriptors: list[int] = []
     for path in paths:
         try:
-            descriptor = lock_directory(path)
+            descriptor = lock_after_workers(path)
         except OSError:
             continue
         if descriptor is None:

@@ -13,6 +13,7 @@ import contextlib
 import getpass
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -257,7 +258,7 @@ def test_another_request_undoes_what_was_interrupted(
     assert tree_hash(crashed.pgdata) == before
 
 
-def test_pgbackrest_that_outlives_the_module_keeps_others_away(crashed: t.Any, run: Run) -> None:
+def test_pgbackrest_that_outlives_the_module_keeps_others_away(crashed: t.Any, run: Run, module_tree: Path) -> None:
     slowed = crashed.root / "slowed"
     slowed.write_text(
         f'#!/bin/bash\n{crashed.executable} "$@"; rc=$?\n[ "${{@: -1}}" != restore ] || sleep 4\nexit $rc\n',
@@ -269,7 +270,7 @@ def test_pgbackrest_that_outlives_the_module_keeps_others_away(crashed: t.Any, r
     first.start()
     data = crashed.root / "pgdata.restore" / "data"
     wait_for((data / "PG_VERSION").exists)
-    kill("-c", "restore")
+    kill("-c", "restore", tree=module_tree)
     first.join()
     refused = run("restore", params)
     assert [problem["code"] for problem in refused["problems"]] == ["locked"]
@@ -284,20 +285,22 @@ def ignoring(run: Run, params: dict[str, t.Any]) -> None:
         run("restore", params)
 
 
-def kill(*words: str) -> None:
-    """End the processes with these words at once."""
-    for pid in processes(*words):
+def kill(*words: str, tree: Path | None = None) -> None:
+    """End the processes of this test with these words at once: ``words`` or the modules' ``tree`` are of this one."""
+    for pid in processes(*words, tree=tree):
         os.kill(pid, signal.SIGKILL)
 
 
-def processes(*wanted: str) -> list[int]:
-    """Processes of the cluster's user with these words on their command line."""
+def processes(*wanted: str, tree: Path | None = None) -> list[int]:
+    """Processes of the cluster's user with these words on their command line, and with modules from this tree."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = entry.read_bytes().decode(errors="replace").split("\0")
-            if entry.owner() == USER and all(word in words for word in wanted) and "runuser" not in words[0]:
-                found.append(int(entry.parent.name))
+            if all(word in words for word in wanted) and entry.stat().st_uid == pwd.getpwnam(USER).pw_uid:
+                environment = (entry.parent / "environ").read_bytes().split(b"\0")
+                if tree is None or f"PYTHONPATH={tree}".encode() in environment:
+                    found.append(int(entry.parent.name))
     return found
 
 
@@ -336,15 +339,21 @@ def test_a_killed_pgbackrest_and_a_lost_repository(crashed: t.Any, run: Run, tre
 
 
 def when_files_arrive(into: Path, act: t.Callable[[], t.Any]) -> None:
-    """Do something as soon as pgBackRest writes to a directory."""
-    newest = time.time()
+    """Do something as soon as pgBackRest has begun to write to a directory anew."""
+    before = begun(into)
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            if (into / "backup.manifest").stat().st_mtime >= newest - 1:
-                act()
-                return
+        if begun(into) not in (None, before):
+            act()
+            return
         time.sleep(0.002)
+
+
+def begun(into: Path) -> int | None:
+    """When the restore in a directory began; None when none did."""
+    with contextlib.suppress(OSError):
+        return (into / "backup.manifest").stat().st_mtime_ns
+    return None
 
 
 @pytest.fixture(name="small")

@@ -7,12 +7,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
+import time
 import typing as t
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils import _swap, _workspace
+from ansible_collections.pgops.pgbackrest.plugins.module_utils import _lock_holders, _swap, _workspace
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._cluster import ClusterError, ControlData
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import BackupLabel, Directory
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._problem import PlanError
@@ -188,3 +193,25 @@ def test_broken_files_are_named(host: Host, text: str) -> None:
         (host.work / name).write_text(text, encoding="utf-8")
         with pytest.raises(ClusterError, match=f"{name} is not "):
             read(str(host.work))
+
+
+@pytest.mark.parametrize("worker", [True, False])
+def test_workers_of_a_killed_pgbackrest_are_waited_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch, worker: bool
+) -> None:
+    monkeypatch.setattr(_lock_holders, "_PAUSE", 0.02)
+    descriptor = _lock_holders.lock_directory(str(host.pgdata))
+    assert descriptor is not None
+    code = "import sys; print(); sys.stdout.flush(); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, "restore:local" if worker else "restore"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[descriptor]) as process:
+        assert process.stdin and process.stdout and process.stdout.readline()
+        os.close(descriptor)
+        threading.Timer(0.3, process.stdin.close).start()
+        began = time.monotonic()
+        with ExitStack() as locks:
+            held, busy = _workspace.lock_all(locks, [str(host.pgdata), str(host.root / "absent")])
+        if worker:
+            assert len(held) == 1 and busy is None and time.monotonic() - began > 0.2
+        else:
+            assert (held, busy) == ([], str(host.pgdata)) and time.monotonic() - began < 0.2
