@@ -19,8 +19,10 @@ from ._choice import Choice
 from ._directory import Directory
 from ._plan_checks import (
     FIRST_USER_OID,
+    archive_problems,
     directory_problems,
     identity_problems,
+    is_elsewhere,
     keeper_problems,
     link_warnings,
     name_problems,
@@ -58,7 +60,7 @@ __all__ = [  # what others need of the plan comes from here
     "secrets_in",
 ]
 
-_MOOT_WHEN_DONE = ("not_empty", "space", "backup_running", "tablespace_newer")
+_MOOT_WHEN_DONE = ("not_empty", "space", "backup_running", "tablespace_newer", "repository_read_only")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Plan:
     rescue: Rescue | None = None
     proof: Proof | None = None
     occupied: int = 0  # what the data directory has now
+    copy_of: str | None = None  # the stanza's own data directory, when this goes to another one
 
     @property
     def pg_major(self) -> int:
@@ -153,6 +156,7 @@ class Plan:
             "backup": {name: backup[name] for name in shown},
             "target": self.request.target.to_dict(),
             "directory": self.directory.to_dict(),
+            "copy_of": self.copy_of,
             "mode": self.mode,
             "overwrites": self.overwrites,
             "keeps": self.keeps,
@@ -193,7 +197,8 @@ def make_plan(
     """The plan, or PlanError with every problem found."""
     backup, directory = choice.backup, facts.directory
     problems = [*choice.problems, *directory_problems(request, facts), *keeper_problems(request, facts)]
-    problems += [*stop_problems(request, facts), *identity_problems(request, database, directory)]
+    problems += [*stop_problems(request, facts), *archive_problems(request, facts)]
+    problems += identity_problems(request, database, directory)
     if backup is None or database is None:
         raise PlanError(problems)
     if proof:
@@ -235,6 +240,7 @@ def _plan(
         rescue=facts.rescue,
         proof=proof,
         occupied=facts.places[None].occupied if None in facts.places else 0,
+        copy_of=facts.configured_pgdata if is_elsewhere(request, facts) else None,
     )
 
 

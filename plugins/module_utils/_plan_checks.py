@@ -81,7 +81,7 @@ def keeper_problems(request: Request, facts: Facts) -> list[Problem]:
 
 
 def _running_backup_problems(request: Request, facts: Facts) -> list[Problem]:
-    running, elsewhere = facts.running, _is_elsewhere(request, facts)
+    running, elsewhere = facts.running, is_elsewhere(request, facts)
     if not running or running.get("command") != "backup" or elsewhere or request.target.type == "standby":
         return []
     sentence = f"pgBackRest is taking a backup of stanza {request.stanza} at this moment."
@@ -89,7 +89,24 @@ def _running_backup_problems(request: Request, facts: Facts) -> list[Problem]:
     return [Problem("backup_running", sentence, hint)]
 
 
-def _is_elsewhere(request: Request, facts: Facts) -> bool:
+def archive_problems(request: Request, facts: Facts) -> list[Problem]:
+    """Whether the restored cluster could archive. A copy and a standby do not."""
+    if request.archive_mode == "off" or request.target.type == "standby" or is_elsewhere(request, facts):
+        return []
+    return [
+        Problem(
+            "repository_read_only",
+            f"{facts.user} cannot write to {archive}, the archive of repository {key}: the restored cluster could not "
+            "archive, and not be backed up.",
+            "Look whether its file system is mounted read-only, or whom it belongs to, and make it writable first. To "
+            "restore without archiving use archive_mode: off.",
+        )
+        for key, archive in sorted(facts.read_only.items())
+    ]
+
+
+def is_elsewhere(request: Request, facts: Facts) -> bool:
+    """Whether the restore goes to another directory than the one that the stanza is of."""
     return bool(facts.configured_pgdata and not same_path(facts.configured_pgdata, request.pgdata))
 
 
@@ -307,7 +324,7 @@ def warnings_of(request: Request, facts: Facts) -> list[str]:
         warnings.append(
             f"{request.pgdata} does not say which cluster it holds: global/pg_control is missing or broken. It is kept."
         )
-    if _is_elsewhere(request, facts) and request.archive_mode != "off":
+    if is_elsewhere(request, facts) and request.archive_mode != "off":
         warnings.append(
             f"{request.pgdata} is not pg1-path of stanza {request.stanza} ({facts.configured_pgdata}): archiving from "
             "it will fail. For a copy beside the original use archive_mode: off, for a new home change pg1-path."

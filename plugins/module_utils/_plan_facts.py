@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import time
 import typing as t
 from contextlib import ExitStack
 from dataclasses import replace
 
 from ._choice import Choice, candidates
-from ._cli import PgBackRest, PgBackRestError
+from ._cli import PgBackRest, PgBackRestError, local_paths
 from ._cluster import tablespaces
 from ._directory import Directory, Place, read_directory, read_place
-from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems, same_path
+from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
 from ._plan_wal import Finding, archive_id, examine
 from ._problem import PlanError, Problem
 from ._programs import Programs, find_programs
@@ -27,6 +28,8 @@ from ._target import RecoveryTarget, TargetError, parse_target
 from ._wal_reader import WalError, WalReader
 
 _FIRST_ARCHIVE_GET_DESPITE_STOP = (2, 48)
+_REPOSITORY_OPTION = re.compile(r"(repo\d+-)")
+_DEFAULT_REPOSITORY = "/var/lib/pgbackrest"
 
 
 def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[str]], plan_only: bool) -> Request:
@@ -171,19 +174,36 @@ def _read_facts(
             pattern = f"PG_{database.version}_*" if database and target.kind == "tablespace" else "*"
             places[target] = read_place(path, pattern)
     configured = next(iter(backrest.setting("pg1-path", "restore")), None)
-    beside = configured is not None and not same_path(configured, request.pgdata)
+    beside = configured is not None and os.path.realpath(configured) != os.path.realpath(request.pgdata)
     return Facts(
         directory=directory,
         places=places,
         user=getpass.getuser(),
-        configured_pgdata=configured,
+        configured_pgdata=configured if beside else request.pgdata,
         original_tablespaces=tablespaces(configured) if configured and beside else {},
         locked=locked,
+        read_only=read_only_archives(backrest.settings("archive-push"), request.stanza),
         stop_file=backrest.stop_file(),
         stop_blocks_archive_get=backrest.version < _FIRST_ARCHIVE_GET_DESPITE_STOP,
         parent=read_place(os.path.dirname(directory.home or request.pgdata), measured=False),
         workspace=read_place(os.path.join(request.workspace, "data")) if request.workspace else None,
     )
+
+
+def read_only_archives(settings: t.Mapping[str, list[str]], stanza: str) -> dict[int, str]:
+    """The stanza's archives on this host that this user cannot write to, by the keys of their repositories.
+
+    A file system that is mounted read-only counts. Of other hosts and object stores nothing can be known here.
+    """
+    keys = {match.group(1) for match in map(_REPOSITORY_OPTION.match, settings) if match} or {"repo1-"}
+    found = {}
+    for key in keys:
+        own = {f"{key}path": [_DEFAULT_REPOSITORY], **{name: v for name, v in settings.items() if name.startswith(key)}}
+        for path in local_paths(own):
+            archive = os.path.join(path, "archive", stanza)
+            if os.path.isdir(archive) and not os.access(archive, os.W_OK | os.X_OK):
+                found[int(key[4:-1])] = archive
+    return found
 
 
 def _with_details(backrest: PgBackRest, request: Request, backup: Backup) -> Backup:

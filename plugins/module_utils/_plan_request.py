@@ -72,7 +72,8 @@ class Facts:
 
     ``parent`` is the directory that the data directory stands in, ``workspace`` the one that a swap restores to.
     ``running`` is the command that pgBackRest works on for this stanza now, as info tells it. ``original_tablespaces``
-    are those of the stanza's own cluster, OID and path, when the restore makes a copy beside it.
+    are those of the stanza's own cluster, OID and path, when the restore makes a copy beside it. ``read_only`` are the
+    archives of the stanza on this host that the user cannot write to, by the keys of their repositories.
     """
 
     directory: Directory
@@ -86,6 +87,7 @@ class Facts:
     programs: Programs | None = None
     running: t.Mapping[str, t.Any] | None = None
     original_tablespaces: dict[str, str] = field(default_factory=dict)
+    read_only: dict[int, str] = field(default_factory=dict)
     parent: Place | None = None
     workspace: Place | None = None
 

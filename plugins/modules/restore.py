@@ -300,6 +300,11 @@ plan:
         system_identifier: 7711102130744859195
         text: cluster 7711102130744859195, PostgreSQL 15, shut down, timeline 1, checkpoint 0/6000060
         timeline: 1
+    copy_of:
+      description: The stanza's own data directory (C(pg1-path)) when this restore goes to another one, otherwise null.
+      type: str
+      returned: always
+      sample:
     mode:
       description:
         - V(full) into empty directories, V(delta) over what is there, V(swap) beside it, V(none) when nothing is left

@@ -73,6 +73,7 @@ def codes_of(*args: t.Any, **kwargs: t.Any) -> list[str]:
 
 
 DELTA = replace(REQUEST, delta=True)
+SWAP = replace(REQUEST, swap=True, stamp="20260501T124500Z")
 FOREIGN = replace(CLUSTER, control=replace(CONTROL, system_identifier=1))
 UNFINISHED = Directory(PGDATA, "unfinished", "postgres", unfinished=Unfinished("1F", SYSTEM))
 OTHER = Directory(PGDATA, "other", "postgres")
@@ -125,6 +126,33 @@ def test_a_plan_reads_like_a_page() -> None:
         "  space      /srv/pg: 100 B needed, 1000 B free",
     ]
     assert plan_of(REQUEST, DONE).text() == ["Nothing to do: /srv/pg already holds this restore of stanza main."]
+
+
+def test_what_is_restored_in_place_must_archive_afterwards() -> None:
+    read_only = {1: "/repo/archive/main"}
+    empty = replace(REQUEST, plan_only=True)  # on a new disk, in check mode
+    for request in (DELTA, SWAP, empty):
+        directory = EMPTY if request is empty else CLUSTER
+        assert codes_of(request, directory, read_only=read_only) == ["repository_read_only"]
+        assert plan_of(request, directory).warnings == []
+        assert not plan_of(replace(request, archive_mode="off"), directory, read_only=read_only).warnings
+    assert plan_of(replace(DELTA, target=parse_target("standby")), CLUSTER, read_only=read_only)
+    assert plan_of(DELTA, DONE, read_only=read_only).done
+    with pytest.raises(PlanError) as error:
+        plan_of(DELTA, CLUSTER, read_only={2: "/nfs/archive/main", **read_only})
+    assert [problem.sentence for problem in error.value.problems] == [
+        f"postgres cannot write to {archive}, the archive of repository {key}: the restored cluster could not archive, "
+        "and not be backed up."
+        for key, archive in ((1, "/repo/archive/main"), (2, "/nfs/archive/main"))
+    ]
+
+
+def test_a_copy_says_whose_copy_it_is() -> None:
+    read_only = {1: "/repo/archive/main"}
+    plan = plan_of(DELTA, EMPTY, configured_pgdata="/srv/original", read_only=read_only)
+    assert plan.to_dict()["copy_of"] == "/srv/original"
+    assert "is not pg1-path of stanza main (/srv/original)" in plan.warnings[0]
+    assert plan_of(DELTA, EMPTY).to_dict()["copy_of"] is None
 
 
 def test_all_problems_come_at_once() -> None:
