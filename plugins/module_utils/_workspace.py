@@ -74,7 +74,8 @@ def lock_all(locks: ExitStack, paths: t.Iterable[str]) -> tuple[list[int], str |
 def workspace_problems(request: Request) -> list[Problem]:
     """What keeps this request from using its workspace."""
     workspace, pgdata = t.cast(str, request.workspace), request.pgdata
-    hint = f"Make it a directory of {user_name(os.geteuid())}, or name another one in the option workspace."
+    user = user_name(os.geteuid())
+    hint = f"Make it as root: install -d -o {user} -m 700 {workspace}. Or name another one in the option workspace."
     if not os.path.isabs(workspace) or f"{workspace}/".startswith(f"{pgdata}/"):
         sentence = f"The workspace {workspace} is in the data directory {pgdata}, which the restore overwrites."
         return [Problem("workspace", sentence, "Name an absolute path beside it.")]
