@@ -20,7 +20,7 @@ options:
     type: dict
     required: true
   stanza:
-    description: Name of the stanza.
+    description: Name of the stanza, to say how the plan is carried out. Empty for a plan that will be.
     type: str
     required: true
 """

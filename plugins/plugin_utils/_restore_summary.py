@@ -132,7 +132,7 @@ def _moment(facts: Record) -> list[str]:
 
 def _last_commit(recovery: Record) -> list[str]:
     stop = recovery.get("stop") or {}
-    found = [f"last commit {stop['last_commit']}"] if stop.get("last_commit") else []
+    found = [f"last commit {stop['last_commit'].replace('T', ' ')}"] if stop.get("last_commit") else []
     found += [f"end of the WAL at {stop['lsn']}"] if stop.get("lsn") else []
     return [", ".join(found)] if found else []
 

@@ -67,10 +67,12 @@ def in_our_words(text: str) -> str:
 
 
 def plan_lines(plan: Record, stanza: str) -> list[str]:
-    """The plan, and how to have it done."""
+    """The plan, and how to have it done; nothing about that without the name of the stanza."""
     if plan.get("mode") == "none" or not plan.get("id"):
         return [line for text in plan["text"] for line in _wrapped(in_our_words(text), "")]
     lines = [line for fact in _facts(plan["text"]) for line in _translated(fact)]
+    if not stanza:
+        return lines
     return [*lines, f"  {'next':<10} to have exactly this done: restore_confirm={stanza} restore_plan={plan['id']}"]
 
 

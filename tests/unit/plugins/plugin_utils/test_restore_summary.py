@@ -70,7 +70,7 @@ def test_everything_a_tired_human_wants_to_know() -> None:
         "  to          asked: time 2026-05-01 14:30:00+02:00",
         "              reached: Recovery stopped before the commit of 2026-05-01 12:30:02.1+00:00, the first",
         "              commit after the target.",
-        "              last commit 2026-05-01T12:29:58+00:00, end of the WAL at 0/5000148",
+        "              last commit 2026-05-01 12:29:58+00:00, end of the WAL at 0/5000148",
         "  timeline    2, before it 1",
         "  took        1 min 50 s: plan 2.0 s, stop 1.5 s, restore 1 min 32 s, recovery 4.5 s, backup 10.0 s",
         f"  kept        the old directory, 3.0 GiB: {KEPT}",

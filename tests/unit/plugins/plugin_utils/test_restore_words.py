@@ -141,6 +141,10 @@ def test_plan_says_how_to_go_on() -> None:
     ]
 
 
+def test_plan_that_will_be_carried_out_asks_for_nothing() -> None:
+    assert plan_lines({"id": "A-1", "mode": "swap", "text": ["Plan A-1: restore"]}, "") == ["Plan A-1: restore"]
+
+
 def test_what_was_done_before_is_no_plan_to_approve() -> None:
     text = [f"Nothing to do: this very restore of {'/data' * 12} was done. To do it again set repeat: true."]
     lines = plan_lines({"mode": "none", "text": text}, "main")
