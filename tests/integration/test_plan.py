@@ -249,6 +249,27 @@ def test_a_cluster_that_was_put_back_is_not_restored_to_the_timeline_given_up(
     assert stopped.rows() == ["in backup", "first", "second", "lives on"]
 
 
+def test_a_cluster_that_could_not_archive_is_not_restored_in_place(
+    stopped: t.Any, history: dict[str, str], run: Run, tree_hash: Hash
+) -> None:
+    archive = stopped.repo / "archive" / "main"
+    archive.chmod(0o550)
+    before = tree_hash(stopped.root)
+    in_place = to_time(stopped, history["time"])
+    for params, check in ((in_place, True), (in_place, False), ({**in_place, "delta": False, "swap": True}, False)):
+        result = run("restore", params, check=check)
+        assert list(problems(result)) == ["repository_read_only"], result
+        assert f"cannot write to {archive}, the archive of repository 1" in result["msg"]
+    copy = {**in_place, "pgdata": str(stopped.root / "copy"), "archive_mode": "off"}
+    plan = planned(run("restore", copy, check=True))
+    assert (plan["copy_of"], plan["warnings"]) == (str(stopped.pgdata), [])
+    assert tree_hash(stopped.root) == before
+    archive.chmod(0o750)
+    link = stopped.root / "by-another-name"
+    link.symlink_to(stopped.pgdata)
+    assert planned(run("restore", {**in_place, "pgdata": str(link)}, check=True))["copy_of"] is None
+
+
 def test_the_repository_that_serves_is_taken_and_said_why(stopped: t.Any, history: dict[str, str], run: Run) -> None:
     stopped.make_directory("second")
     stopped.options.update({"repo2-path": str(stopped.root / "second"), "repo2-retention-full": "2"})
