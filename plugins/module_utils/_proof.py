@@ -182,7 +182,7 @@ def _own_wal_problem(route: Route) -> Problem | None:
 def _to_end(route: Route, target: RecoveryTarget, seen: Seen) -> Problem | None:
     if route.gap is None:
         return None
-    return _gap_problem(route, seen, "PostgreSQL would end recovery there and say nothing.")
+    return _gap_problem(route, route.gap, seen, "PostgreSQL would end recovery there and say nothing.")
 
 
 def _to_consistency(route: Route, target: RecoveryTarget, seen: Seen) -> Problem | None:
@@ -218,7 +218,7 @@ def _to_record(route: Route, target: RecoveryTarget, seen: Seen) -> Problem | No
     thing = f"restore point {target.value}" if target.type == "name" else f"end of transaction {target.value}"
     if seen.found is None:
         if route.gap:
-            return _gap_problem(route, seen, f"The {thing} is not in the WAL before.")
+            return _gap_problem(route, route.gap, seen, f"The {thing} is not in the WAL before.")
         sentence = f"The {thing} is not in the WAL after backup set {backup.label} on timeline {route.timeline}."
         hint = f"Check the {target.type}, set and target_timeline. {_window_text(route, seen)}"
         return Problem("not_found", sentence, hint)
@@ -242,7 +242,9 @@ _CHECKS: dict[str, t.Callable[[Route, RecoveryTarget, Seen], Problem | None]] = 
 
 def _beyond(route: Route, target: RecoveryTarget, seen: Seen, why: str) -> Problem:
     if route.gap:
-        return _gap_problem(route, seen, f"The target {target.type} {target.value} is not in the WAL before.")
+        return _gap_problem(
+            route, route.gap, seen, f"The target {target.type} {target.value} is not in the WAL before."
+        )
     sentence = (
         f"The target {target.type} {target.value} is after the end of the WAL on timeline {route.timeline}: {why}. "
         f"{_window_text(route, seen)}"
@@ -254,9 +256,8 @@ def _beyond(route: Route, target: RecoveryTarget, seen: Seen, why: str) -> Probl
     return Problem("target_after_last_commit", sentence, hint)
 
 
-def _gap_problem(route: Route, seen: Seen, why: str) -> Problem:
-    assert route.gap
-    gap, size, key = route.gap, route.segment_size, route.backup.repo_key
+def _gap_problem(route: Route, gap: Gap, seen: Seen, why: str) -> Problem:
+    size, key = route.segment_size, route.backup.repo_key
     names = gap.first.name(size), gap.last.name(size)
     missing = f"WAL {names[0]} is" if names[0] == names[1] else f"WAL {names[0]} to {names[1]} is"
     sentence = (

@@ -192,8 +192,9 @@ def judge_end(ended: int, known: int, timeline: int) -> Verdict | None:
     return Verdict(
         False,
         f"Recovery ended at {format_lsn(ended)}, but when the restore was planned there was WAL to "
-        f"{format_lsn(known)}. PostgreSQL could not fetch what lies between, took that for the end, and opened too early. Look whether the "
-        f"repository can be read and the WAL of timeline {timeline} is there, then restore again along that timeline "
+        f"{format_lsn(known)}. PostgreSQL could not fetch what lies between, took that for the end, and opened too "
+        f"early. Look whether the repository can be read and the WAL of timeline {timeline} is there, then restore "
+        f"again along that timeline "
         f"(target_timeline: {timeline}, repeat: true).",
     )
 

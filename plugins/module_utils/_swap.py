@@ -147,7 +147,7 @@ def server_on(pgdata: str) -> int | None:
 
 def _rename(source: str, target: str) -> None:
     os.rename(source, target)
-    for directory in {os.path.dirname(source), os.path.dirname(target)}:
+    for directory in sorted({os.path.dirname(source), os.path.dirname(target)}):
         sync_directory(directory)
 
 

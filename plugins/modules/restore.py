@@ -422,7 +422,7 @@ restored_at:
   description: When the restore ended, in this run or in the earlier one with this request.
   returned: when this request was carried out
   type: str
-  sample: 2026-05-01 12:46:02+00:00
+  sample: "2026-05-01 12:46:02+00:00"
 kept:
   description: Directory that the swap moved away. Null when nothing was there, and without a swap.
   returned: when this request was carried out

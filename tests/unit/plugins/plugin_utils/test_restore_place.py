@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._restore_place import is_standby, place
 
-HOSTS = ["db1", "db2", "db3"]
+HOSTS = ("db1", "db2", "db3")
 # What host_info says of a cluster in each state.
 PRIMARY = {"role": "primary", "running": True, "recovery": None}
 STANDBY = {"role": "standby", "running": True, "recovery": "standby"}
