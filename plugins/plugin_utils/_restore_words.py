@@ -27,6 +27,10 @@ _IN_OUR_WORDS = (
         "Run the play with restore_target_action=promote to promote it.",
     ),
     (r"Run the task again with delta: true\.", "Run the play again."),
+    (
+        r"Look at its log, remove the cause, and start it or restore again\.",
+        "Remove the cause before the play is run again.",
+    ),
     (r" Name its log in log_file to see its last words\.", " Look at its log."),
     (r"Check stanza and pgdata\.", "Check restore_stanza, and the hosts of the play."),
     (r"Check pgdata\.", "Check pgbackrest_clusters, and the hosts of the play."),

@@ -95,6 +95,10 @@ def test_no_option_of_the_module_is_shown(text: str) -> None:
         ("tablespace_map names fast", "restore_tablespace_map names fast"),
         ("Use restore_tablespace_map here", "Use restore_tablespace_map here"),
         ("To do it again set repeat: true.", "To do it again set restore_repeat=true."),
+        (
+            "It ended. Look at its log, remove the cause, and start it or restore again.",
+            "It ended. Remove the cause before the play is run again.",
+        ),
         ("Run the task again: it completes that.", "Run the play again: it completes that."),
         ("which is set in the host's zone", "which is set in the host's zone"),
     ],
