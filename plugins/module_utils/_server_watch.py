@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import signal
 import typing as t
 
@@ -27,6 +29,7 @@ if t.TYPE_CHECKING:
 
 _LOG_TAIL = 1024 * 1024  # bytes
 _PROMOTION_WAIT = 60  # seconds
+_DEBIAN_CONFIGURATIONS, _DEBIAN_LOGS = "/etc/postgresql/*/*/postgresql.conf", "/var/log/postgresql"
 
 _SEEN = """
 SELECT pg_is_in_recovery() AS in_recovery, pg_last_wal_replay_lsn()::text AS replay_lsn,
@@ -194,9 +197,14 @@ def _standard_error(pid: int) -> str | None:
 
 
 def _debian_log(pgdata: str) -> str | None:
-    """Log of ``pg_ctlcluster``: /var/lib/postgresql/15/main has /var/log/postgresql/postgresql-15-main.log."""
-    major, name = os.path.normpath(pgdata).split(os.sep)[-2:]
-    path = f"/var/log/postgresql/postgresql-{major}-{name}.log"
+    """Log of ``pg_ctlcluster``, where cluster 15/main has postgresql-15-main.log.
+
+    The configuration knows which cluster a directory is of; without it, its path tells that.
+    """
+    named = re.compile(rf"^\s*data_directory\s*=?\s*'{re.escape(os.path.normpath(pgdata))}/?'", re.MULTILINE)
+    places = (path for path in glob.glob(_DEBIAN_CONFIGURATIONS) if named.search(_text(path)))
+    major, name = os.path.dirname(next(places, f"{os.path.normpath(pgdata)}/")).split(os.sep)[-2:]
+    path = f"{_DEBIAN_LOGS}/postgresql-{major}-{name}.log"
     return path if os.path.isfile(path) else None
 
 
