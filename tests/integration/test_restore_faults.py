@@ -183,6 +183,10 @@ def test_no_row_of_a_crashed_primary_is_lost(crashed: t.Any, run: Run, mode: str
     result = well(run("restore", params))
     assert result["rescued"]["files"] == result["rescued"]["handed_back"] == sorted(only_here)
     assert rescued(crashed) == only_here
+    *completed, unfinished = sorted(only_here)
+    found = {path.name[:24] for path in (crashed.repo / "archive").rglob("*-*")}
+    assert found.issuperset(completed)  # later restores need them, and PostgreSQL will not archive them
+    assert unfinished not in found
     for name in only_here:
         path = crashed.pgdata / "pg_wal" / name
         assert path.stat().st_mode & 0o777 == 0o600
