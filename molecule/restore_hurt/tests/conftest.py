@@ -13,9 +13,10 @@ import typing as t
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+pytest.register_assert_rewrite("hurt")
 
-import hurt
-from playbook import ephemeral
+import hurt  # noqa: E402
+from playbook import ephemeral  # noqa: E402
 
 
 @pytest.fixture

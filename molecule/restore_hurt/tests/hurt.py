@@ -208,22 +208,31 @@ def server(host: t.Any, stanza: str) -> str:
 
 @contextlib.contextmanager
 def untouched(host: t.Any, stanza: str) -> t.Iterator[None]:
-    """The same server runs before and after, and every byte of its directory and of the repository is the same.
+    """The same server runs before and after, and every byte of the data directories and the repository is the same.
 
-    All but the WAL segment that it writes to: there it notes every 15 seconds which transactions run.
+    All but the WAL segments that the servers write to: there they note every 15 seconds which transactions run.
     """
-    query(host, "CHECKPOINT", port=PORTS[stanza])
-    segment = host.check_output("ls -t %s | grep -m 1 -E '^[0-9A-F]{24}$'", f"{data(stanza)}/pg_wal")
+    written = tuple(_settled(host, each) for each in PORTS)
 
     def present() -> tuple[str, dict[str, str]]:
         found = hashes(host, "/var/lib/postgresql", "/srv/disk", f"{REPOSITORY}/archive", f"{REPOSITORY}/backup")
-        return server(host, stanza), {path: facts for path, facts in found.items() if not path.endswith(segment)}
+        return server(host, stanza), {path: facts for path, facts in found.items() if path not in written}
 
     before = present()
     yield
     after = present()
     assert after[0] == before[0]
     assert {path for path in {*before[1], *after[1]} if before[1].get(path) != after[1].get(path)} == set()
+
+
+def _settled(host: t.Any, stanza: str) -> str:
+    """Wait until a server has nothing more to write by itself. Returns the WAL segment that it writes to."""
+    wal = f"{data(stanza)}/pg_wal"
+    if query(host, "SELECT pg_is_in_recovery()", port=PORTS[stanza]) == "f":
+        query(host, "CHECKPOINT", port=PORTS[stanza])
+    wait_for(lambda: host.run(f"ls {wal}/archive_status/*.ready").rc != 0, "an archiver that has nothing to do")
+    name = host.check_output("ls -t %s/ | grep -m 1 -E '^[0-9A-F]{24}$'", wal)
+    return f"{host.file(wal).linked_to if host.file(wal).is_symlink else wal}/{name}"
 
 
 def moment(host: t.Any, stanza: str) -> str:
@@ -233,13 +242,23 @@ def moment(host: t.Any, stanza: str) -> str:
 
 
 def make_read_only(host: t.Any) -> None:
-    """The repository takes nothing any more."""
+    """The file system of the repository takes nothing any more."""
     host.check_output(f"mount --bind {REPOSITORY} {REPOSITORY} && mount -o remount,bind,ro {REPOSITORY}")
 
 
 def make_writable(host: t.Any) -> None:
-    """Undo ``make_read_only``. A restart of the host undoes it as well."""
-    host.check_output(f"while mountpoint -q {REPOSITORY}; do umount -l {REPOSITORY}; done")
+    """Undo ``make_read_only``."""
+    host.check_output("umount -l %s", REPOSITORY)
+
+
+def break_archiving(host: t.Any, stanza: str) -> None:
+    """No WAL arrives any more, as no directory for WAL takes files. The plan of a restore does not look there."""
+    host.check_output("find %s -type d -exec chmod u-w {} +", f"{REPOSITORY}/archive/{stanza}/15-1")
+
+
+def mend_archiving(host: t.Any, stanza: str) -> None:
+    """Undo ``break_archiving``."""
+    host.check_output("find %s -type d -exec chmod u+w {} +", f"{REPOSITORY}/archive/{stanza}/15-1")
 
 
 def crash(host: t.Any, stanza: str) -> None:

@@ -19,6 +19,8 @@ from hurt import (
     data,
     finish,
     is_half_restored,
+    make_read_only,
+    make_writable,
     moment,
     play,
     untouched,
@@ -68,7 +70,7 @@ def test_target_before_the_first_backup(db1: t.Any) -> None:
     refuse(
         db1,
         "target before the first backup",
-        "no_backup",
+        "target_too_early",
         "2020-01-01",
         restore_target_time="2020-01-01 00:00:00+00:00",
     )
@@ -79,7 +81,7 @@ def test_target_after_the_last_commit(db1: t.Any) -> None:
         db1,
         "target after the last commit",
         "target_after_last_commit",
-        "commit",
+        "no transaction ended after that",
         restore_target_time=moment(db1, "main"),
     )
 
@@ -122,6 +124,15 @@ def test_wrong_passphrase(db1: t.Any) -> None:
         refuse(db1, "wrong passphrase", "repository_unusable", "repo1-cipher-pass")
     finally:
         put_back(db1, kept)
+
+
+def test_read_only_repository(db1: t.Any) -> None:
+    """It could be restored from, but the restored cluster could not archive."""
+    make_read_only(db1)
+    try:
+        refuse(db1, "repository read-only", "repository_read_only", f"{REPOSITORY}/archive/main")
+    finally:
+        make_writable(db1)
 
 
 def test_directory_of_a_running_cluster(db1: t.Any) -> None:

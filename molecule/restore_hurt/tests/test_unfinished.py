@@ -9,6 +9,7 @@ The tests build on one another: a restore that was hurt at one point goes on to 
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -21,6 +22,7 @@ from hurt import (
     RESTORES,
     TRAPS,
     Play,
+    break_archiving,
     crash,
     data,
     finish,
@@ -30,8 +32,7 @@ from hurt import (
     is_promoted,
     is_stopped,
     lose_power,
-    make_read_only,
-    make_writable,
+    mend_archiving,
     play,
     replays,
     send,
@@ -56,11 +57,12 @@ def commit_what_no_repository_has(host: t.Any, stanza: str) -> None:
     """The last rows are in two segments that cannot be archived, the second one not even full."""
     port = PORTS[stanza]
     wait_until_archived(host, add_rows(host, port=port), port=port)
-    make_read_only(host)
+    break_archiving(host, stanza)
     add_rows(host, port=port)
     query(host, "INSERT INTO customer SELECT max(id) + 1, 'the last one' FROM customer", port=port)
     COMMITTED[stanza] = rows(host, port=port)
     CHAIN.clear()
+    host.check_output(f"rm -rf {data(stanza)}.before-* {data(stanza)}.failed-*")
 
 
 def restored(host: t.Any, stanza: str) -> None:
@@ -79,11 +81,11 @@ def restored(host: t.Any, stanza: str) -> None:
 
 
 def test_controller_killed_while_it_plans(db1: t.Any) -> None:
-    commit_what_no_repository_has(db1, "main")
     with untouched(db1, "main"):
         run = Play("main")
         wait_until(run, works(ASKS))
         run.kill()
+    commit_what_no_repository_has(db1, "main")
     CHAIN.append(("controller killed while it plans", "swap", state(db1, "main"), "begins anew"))
 
 
@@ -133,17 +135,15 @@ def test_controller_killed_after_the_promotion(db1: t.Any) -> None:
     CHAIN.append(("controller killed after the promotion, before archiving works", "swap", left, "arms archiving"))
 
 
-def test_repository_still_read_only_after_the_promotion(db1: t.Any) -> None:
+def test_archiving_still_broken_after_the_promotion(db1: t.Any) -> None:
     ended = play("main")
     assert rows(db1) == COMMITTED["main"]
-    message = ended.message()
-    left = f"{state(db1, 'main')}. It says: {message}"
-    CHAIN.append(("repository read-only when archiving is to go on", "swap", left, "archives, takes the backup"))
-    TRAPS.add("repository read-only", "all rows, protected again when it can be written to", "restored", message)
+    left = f"{state(db1, 'main')}. It says: {ended.message()}"
+    CHAIN.append(("repository takes nothing when archiving is to go on", "swap", left, "archives, takes the backup"))
 
 
 def test_all_is_finished(db1: t.Any) -> None:
-    make_writable(db1)
+    mend_archiving(db1, "main")
     finish("main")
     restored(db1, "main")
 
@@ -180,7 +180,7 @@ def test_pgbackrest_killed_with_delta(db1: t.Any) -> None:
 
 
 def test_repository_gone_half_way_with_delta(db1: t.Any) -> None:
-    make_writable(db1)
+    mend_archiving(db1, "web")
     run = Play("web", restore_mode="delta")
     gone = f"{send('STOP', RESTORES)}; mv {REPOSITORY}/backup/web /root/; {send('CONT', RESTORES)}"
     wait_until(run, works(RESTORES), then=gone)
@@ -233,7 +233,7 @@ def test_pgbackrest_killed_with_swap(db1: t.Any) -> None:
 
 
 def test_power_lost_during_the_restore_with_swap(db1: t.Any) -> None:
-    make_writable(db1)
+    mend_archiving(db1, "main")
     run = Play("main", restore_repeat=True)
     wait_until(run, is_half_restored("main"), then=send("STOP", RESTORES))
     lose_power()
@@ -264,11 +264,11 @@ def test_wal_gone_half_way_with_swap(db1: t.Any) -> None:
     db1.check_output("mv %s %s", f"/root/{found.rpartition('/')[2]}", found)
     left = f"{state(db1, 'main')}. It says: {ended.message()}"
     assert rows(db1) == COMMITTED["main"]
-    CHAIN.append(("a WAL segment gone after the plan", "swap", left, "restores anew"))
-
-
-def test_all_is_finished_with_swap(db1: t.Any) -> None:
-    finish("main", restore_repeat=True)
+    CHAIN.append(("a WAL segment gone after the plan", "swap", left, "asks for the timeline, restores anew"))
+    # The cluster that opened too early has left a timeline of its own in the archive.
+    right = re.findall(r"target_timeline\D+(\d+)", ended.message())[0]
+    assert "timeline" in [problem["code"] for problem in play("main", restore_repeat=True).failure()["problems"]]
+    finish("main", restore_repeat=True, restore_target_timeline=right)
     restored(db1, "main")
 
 
@@ -289,7 +289,10 @@ FILL = "while pgrep -f '{pattern}' >/dev/null; do cat /dev/zero >>/srv/disk/fill
 
 
 def test_not_enough_space(small_disk: t.Any) -> None:
-    small_disk.check_output("fallocate -l 400M /srv/disk/filling")
+    # A server needs a little, too.
+    small_disk.check_output(
+        "fallocate -l $(($(df --output=avail -B 1M /srv/disk | tail -n 1) - 60))M /srv/disk/filling"
+    )
     with untouched(small_disk, "web"):
         ended = play("web", restore_repeat=True)
     failure = ended.failure()
@@ -307,7 +310,7 @@ def test_disk_full(small_disk: t.Any, mode: str) -> None:
     ended = run.end()
     left = f"{state(small_disk, 'web')}. It says: {ended.message()}"
     CHAIN.append(("disk full", mode, left, "restores anew" if mode == "swap" else "restores what is missing"))
-    make_writable(small_disk)
+    mend_archiving(small_disk, "web")
     small_disk.check_output("rm /srv/disk/filling")
     finish("web", restore_mode=mode, restore_repeat=True)
     restored(small_disk, "web")
