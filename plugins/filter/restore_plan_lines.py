@@ -13,7 +13,7 @@ description:
   - Used by the role P(pgops.pgbackrest.restore#role). Texts of modules name their options; these name the
     role's variables.
 
-positional: stanza
+positional: stanza, rest
 options:
   _input:
     description: The plan of M(pgops.pgbackrest.restore).
@@ -23,6 +23,10 @@ options:
     description: Name of the stanza, to say how the plan is carried out. Empty for a plan that will be.
     type: str
     required: true
+  rest:
+    description: Outcome of the recovery when the restore itself was done before, and something is left to do.
+    type: str
+    default: ''
 """
 
 EXAMPLES = r"""

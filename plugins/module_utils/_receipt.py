@@ -22,12 +22,11 @@ from ._directory import Directory
 from ._durable import read_json, remove, write_json
 
 NAME = "receipt.json"
+MARK = "pgbackrest_restore.json"  # in the data directory: says which restore made it
 _OPTIONS = (
     "stanza",
     "set",
     "repo",
-    "delta",
-    "swap",
     "tablespace_map",
     "tablespace_map_all",
     "link_map",
@@ -43,7 +42,8 @@ _OPTIONS = (
 class Receipt:
     """What was asked and done. ``request`` has secrets masked, ``digest`` is that of the whole request.
 
-    ``kept`` is the directory that a swap moved away, ``result`` what the task returned.
+    ``mark`` is what the restored directory has in its file ``pgbackrest_restore.json``, ``kept`` the directory that a
+    swap moved away, ``result`` what the task returned.
     """
 
     pgdata: str
@@ -55,6 +55,7 @@ class Receipt:
     kept: str | None = None
     rescued: dict[str, t.Any] = field(default_factory=dict)
     result: dict[str, t.Any] = field(default_factory=dict)
+    mark: str | None = None
 
     def fits(self, request: t.Mapping[str, t.Any], directory: Directory) -> bool:
         """Whether this is the receipt of that request, for the cluster that the directory holds.
@@ -71,8 +72,8 @@ class Receipt:
 def wish(params: t.Mapping[str, t.Any], pgdata: str, target: t.Any) -> dict[str, t.Any]:
     """What the task asks for, as far as the restored cluster depends on it; ``target`` is a RecoveryTarget.
 
-    It is what the user said, not what came out of it, so that another backup or a newer configuration does not turn
-    the same request into another one.
+    How it comes there (delta, swap) is no part of it. It is what the user said, not what came out of it, so that
+    another backup or a newer configuration does not turn the same request into another one.
     """
     meant = {name: value for name, value in target.to_dict().items() if name != "text"}
     return {**{name: params.get(name) for name in _OPTIONS}, "pgdata": pgdata, "target": meant}
@@ -106,6 +107,25 @@ def from_dict(data: t.Mapping[str, t.Any], path: str = NAME) -> Receipt:
         return Receipt(**{name: value for name, value in data.items() if name in names})
     except TypeError:
         raise ClusterError(f"{path} is not a receipt of this collection. Look at it, and move it away.") from None
+
+
+def write_mark(pgdata: str) -> str:
+    """Mark a restored directory, so that no other one that is moved to its place is taken for it; returns the mark."""
+    mark = secrets.token_hex(8)
+    path = os.path.join(pgdata, MARK)
+    write_json(path, {"mark": mark})
+    if os.geteuid() == 0:  # a backup must be able to read it
+        status = os.stat(pgdata)
+        os.chown(path, status.st_uid, status.st_gid)
+    return mark
+
+
+def read_mark(pgdata: str) -> str | None:
+    """The mark of a restored directory; None without a readable one."""
+    try:
+        return (read_json(os.path.join(pgdata, MARK)) or {}).get("mark")
+    except ClusterError:
+        return None
 
 
 def write_receipt(workspace: str, receipt: Receipt) -> None:

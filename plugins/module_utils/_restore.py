@@ -22,7 +22,7 @@ from ._durable import copy_file, sync_directory
 from ._plan import Plan, differences, same_path
 from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line
-from ._receipt import Receipt, remove_receipt, write_receipt
+from ._receipt import Receipt, remove_receipt, write_mark, write_receipt
 from ._recovery_settings import append_settings, correct_restore_command
 from ._rescue import Rescue, hand_back, keep, readable, waiting
 from ._swap import Journal, at_stage, carry_out, drop_journal, new_stamp
@@ -120,10 +120,13 @@ def _conclude(
     with _telling_state(plan, into, restored=True):
         put, more = hand_back(rescue.directory, names_to_hand_back(plan), into)
         kept = journal.exchange.away if journal else None
+        mark = write_mark(into)
         rescued = {"path": rescue.directory if rescue.names else None, "files": rescue.names, "handed_back": put}
         done = {**done, "kept": kept, "rescued": rescued, "restored_at": _now()}
         result = {**receipt.result, **done}
-        receipt = replace(receipt, kept=kept, rescued=rescued, restored_at=done["restored_at"], result=result)
+        receipt = replace(
+            receipt, mark=mark, kept=kept, rescued=rescued, restored_at=done["restored_at"], result=result
+        )
         if journal:
             journal = at_stage(workspace, replace(journal, receipt=asdict(receipt)), "moving")
             carry_out(journal.exchange)

@@ -29,6 +29,7 @@ _TIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)[ T](?P<clock>\d\d:\d\d)(?::(?P<seconds>\d\d)(?:[.,](?P<fraction>\d{1,6}))?)?"
     r"\s*(?P<offset>[Zz]|[+-]\d\d(?::?\d\d)?)?$"
 )
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d$")
 _LARGEST_NAME = 63  # bytes, MAXFNAMELEN - 1 in PostgreSQL's xlog_internal.h
 _LARGEST_OFFSET = 15 * 60 + 59  # minutes, PostgreSQL's limit
 
@@ -158,6 +159,11 @@ def parse_time(text: str) -> datetime:
     '2026-03-29T02:30:00+01:00'
     """
     match = _TIME.match(text.strip())
+    if _DATE.match(text.strip()):
+        raise ValueError(
+            f"The target time {text!r} has no time of day. Where a blank would end it, as with -e on a command line, "
+            "write T: 2026-05-01T14:30:00+02:00."
+        )
     if not match:
         raise ValueError(
             f"The target time {text!r} is not in the form YYYY-MM-DD HH:MM:SS+HH:MM, such as 2026-05-01 14:30:00+02:00."

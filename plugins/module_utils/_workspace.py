@@ -22,7 +22,7 @@ from ._durable import make_private_directory
 from ._lock_holders import lock_after_workers
 from ._plan import Plan, Request
 from ._problem import PlanError, Problem
-from ._receipt import Receipt, digest, from_dict, read_receipt, remove_receipt, write_receipt
+from ._receipt import Receipt, digest, from_dict, read_mark, read_receipt, remove_receipt, write_receipt
 from ._swap import (
     Exchange,
     Journal,
@@ -205,7 +205,7 @@ def done_before(
 ) -> Receipt | None:
     """The receipt when this very request was carried out here; None when it was not, or is to be repeated."""
     receipt = read_receipt(workspace)
-    if receipt is None or not receipt.fits(request, directory):
+    if receipt is None or not receipt.fits(request, directory) or receipt.mark != read_mark(directory.path):
         return None
     return receipt if not repeat or (plan_id is not None and plan_id == receipt.plan_id) else None
 

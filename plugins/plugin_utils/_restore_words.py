@@ -22,6 +22,7 @@ _IN_OUR_WORDS = (
         r"To rebuild this standby set type: standby\.",
         "To rebuild this standby restore its primary with restore_rebuild_standbys=true, both hosts in the play.",
     ),
+    (r", and a running cluster is never overwritten\. The plan holds once it is stopped\.", ". The play stops it."),
     (
         r"Set promote: true to promote it, or state: \w+ if this is what you want\.",
         "Run the play with restore_target_action=promote to promote it.",
@@ -70,14 +71,29 @@ def in_our_words(text: str) -> str:
     return text
 
 
-def plan_lines(plan: Record, stanza: str) -> list[str]:
-    """The plan, and how to have it done; nothing about that without the name of the stanza."""
+def plan_lines(plan: Record, stanza: str, rest: str = "") -> list[str]:
+    """The plan, and how to have it done; nothing about that without the name of the stanza.
+
+    ``rest`` is the outcome of the recovery when the restore itself is done, and something is left to do.
+    """
     if plan.get("mode") == "none" or not plan.get("id"):
-        return [line for text in plan["text"] for line in _wrapped(in_our_words(text), "")]
+        texts = [*plan["text"], *([_what_is_left(rest, stanza)] if rest else [])]
+        return [line for text in texts for line in _wrapped(in_our_words(text), "")]
     lines = [line for fact in _facts(plan["text"]) for line in _translated(fact)]
     if not stanza:
         return lines
     return [*lines, f"  {'next':<10} to have exactly this done: restore_confirm={stanza} restore_plan={plan['id']}"]
+
+
+def _what_is_left(outcome: str, stanza: str) -> str:
+    states = {
+        "paused": "The cluster waits at the target, read-only: it is promoted, and takes writes then.",
+        "recovering": "The cluster still recovers: the play waits for that.",
+        "exited": "PostgreSQL does not run: it is started, and recovers.",
+    }
+    how = f" To have that done: restore_confirm={stanza}." if stanza else ""
+    left = states.get(outcome, f"The cluster is {outcome}, which is not what is asked for.")
+    return f"What is left to do: {left} Archiving and the backup follow.{how}"
 
 
 def _facts(lines: t.Sequence[str]) -> list[list[str]]:

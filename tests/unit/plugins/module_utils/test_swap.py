@@ -25,6 +25,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils._receipt import (
     Receipt,
     digest,
     read_receipt,
+    write_mark,
     write_receipt,
 )
 
@@ -185,6 +186,17 @@ def test_a_receipt_fits_its_request_and_cluster_only(host: Host) -> None:
     assert not done(REQUEST, Directory("/elsewhere", "cluster", control=control))
     other = ControlData(8, "15", "in production", 1, 1, 2)
     assert not done(REQUEST, Directory(str(host.pgdata), "cluster", control=other))
+
+
+def test_a_directory_that_was_moved_there_by_hand_is_not_the_restored_one(host: Host) -> None:
+    found = Directory(str(host.pgdata), "cluster", control=ControlData(7, "15", "in production", 1, 1, 2))
+    (host.pgdata).mkdir(exist_ok=True)
+    write_receipt(str(host.work), replace(host.receipt, mark=write_mark(str(host.pgdata))))
+    assert _workspace.done_before(str(host.work), REQUEST, found, False, None)
+    for content in ('{"mark": "of another restore"}', "broken", None):
+        mark = host.pgdata / "pgbackrest_restore.json"
+        mark.unlink() if content is None else mark.write_text(content, encoding="utf-8")
+        assert not _workspace.done_before(str(host.work), REQUEST, found, False, None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"action": "swap"}'])

@@ -34,6 +34,7 @@ def test_times_are_normalised(text: str, expected: str) -> None:
     ("text", "reason"),
     [
         ("2026-05-01 14:30:00", "has no offset from UTC"),
+        ("2026-05-01", "has no time of day. .* write T"),
         ("2026-10-25T02:30:00", "add one, such as 2026-10-25T02:30:00+00:00 for UTC"),
         ("2026-05-01 14:30:00 Europe/Berlin", "is not in the form"),
         ("2026-05-01 14:30:00 CET", "is not in the form"),

@@ -154,3 +154,20 @@ def test_what_was_done_before_is_no_plan_to_approve() -> None:
     lines = plan_lines({"mode": "none", "text": text}, "main")
     assert " ".join(lines).endswith("To do it again set restore_repeat=true.")
     assert all(len(line) <= WIDTH for line in lines)
+
+
+@pytest.mark.parametrize(
+    "outcome, words",
+    [
+        ("paused", "waits at the target, read-only: it is promoted"),
+        ("recovering", "still recovers"),
+        ("exited", "does not run: it is started"),
+        ("following", "is following, which is not what is asked for"),
+    ],
+)
+def test_what_a_finished_restore_still_lacks_is_said(outcome: str, words: str) -> None:
+    plan = {"mode": "none", "id": "x", "text": ["Nothing to do: it is done."]}
+    assert words in " ".join(plan_lines(plan, "main", outcome))
+    assert "restore_confirm=main" in " ".join(plan_lines(plan, "main", outcome))
+    assert "restore_confirm" not in " ".join(plan_lines(plan, "", outcome))
+    assert plan_lines(plan, "main") == ["Nothing to do: it is done."]
