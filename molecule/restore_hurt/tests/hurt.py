@@ -215,7 +215,7 @@ def untouched(host: t.Any, stanza: str) -> t.Iterator[None]:
     written = tuple(_settled(host, each) for each in PORTS)
 
     def present() -> tuple[str, dict[str, str]]:
-        found = hashes(host, "/var/lib/postgresql", "/srv/disk", f"{REPOSITORY}/archive", f"{REPOSITORY}/backup")
+        found = hashes(host, "/var/lib/postgresql", f"{data('web')}*", f"{REPOSITORY}/archive", f"{REPOSITORY}/backup")
         return server(host, stanza), {path: facts for path, facts in found.items() if path not in written}
 
     before = present()

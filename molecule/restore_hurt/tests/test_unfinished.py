@@ -276,13 +276,13 @@ def test_wal_gone_half_way_with_swap(db1: t.Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def small_disk(on: t.Any) -> t.Iterator[t.Any]:
+def small_disk(on: t.Any) -> t.Any:
     """The cluster web on a file system of its own that can be filled."""
     host, unit = on("db1"), "postgresql@15-web"
     host.check_output(f"systemctl stop {unit} && rm -rf {data('web')}.* && mv /srv/disk /srv/old && mkdir /srv/disk")
-    host.check_output("mount -t tmpfs -o size=600m,mode=0755,uid=postgres,gid=postgres tmpfs /srv/disk")
+    host.check_output("mount -t tmpfs -o size=900m,mode=0755,uid=postgres,gid=postgres tmpfs /srv/disk")
     host.check_output(f"cp -a /srv/old/. /srv/disk/ && systemctl start {unit}")
-    yield host
+    return host
 
 
 FILL = "while pgrep -f '{pattern}' >/dev/null; do cat /dev/zero >>/srv/disk/filling 2>/dev/null; sleep 0.05; done"
