@@ -296,7 +296,8 @@ def time_range(params: t.Mapping[str, t.Any]) -> tuple[datetime, datetime]:
     begin = parse_time(params["from"]).astimezone(timezone.utc)
     until = parse_time(params["until"]).astimezone(timezone.utc) if params["until"] else datetime.now(timezone.utc)
     if until < begin:
-        raise ValueError(f"The time range ends ({until}) before it begins ({begin}).")
+        end = f"ends ({until})" if params["until"] else f"ends now ({until:%Y-%m-%d %H:%M:%S}+00:00)"
+        raise ValueError(f"The time range {end} before it begins ({begin}). Check the offsets from UTC.")
     return begin, until
 
 
