@@ -34,7 +34,7 @@ begin() { # scenario
     rm -rf "${work:?}/$1" # molecule would leave out the steps that it remembers
     mkdir -p "$work/$1"
     # shellcheck disable=SC2086
-    MOLECULE_EPHEMERAL_DIRECTORY=$work/$1 setsid timeout 1200 molecule test --scenario-name "$1" ${MOLECULE_ARGS:-} \
+    MOLECULE_EPHEMERAL_DIRECTORY=$work/$1 setsid timeout 1800 molecule test --scenario-name "$1" ${MOLECULE_ARGS:-} \
         >"$work/$1.log" 2>&1 </dev/null &
     name_of[$!]=$1
     start_of[$!]=$SECONDS
