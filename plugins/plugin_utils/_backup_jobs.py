@@ -14,6 +14,7 @@ import textwrap
 import typing as t
 
 from ..module_utils._backup import COUNTS_AS, parse_age
+from ._model_cluster import at_target, undecided
 from ._progress_line import duration, size
 from ._status_text import WIDTH, clock
 
@@ -98,13 +99,14 @@ def _add_stanza(found: Record, name: str, members: t.Mapping[str, Record], repo:
     numbers = [repository["number"] for repository in first["repositories"]]
     primaries = [host for host, cluster in members.items() if cluster["role"] == "primary"]
     chosen = [number for number in numbers if repo in (None, number)]
+    waiting = [undecided(host, c["name"], c["running"]) for host, c in members.items() if at_target(c)]
     if not chosen:
         known = " and ".join(map(str, numbers)) or "none"
         found["problems"].append(f"Stanza {name} has no repository {repo}, only {known}. Correct backup_repo.")
     elif not primaries and not first["repository_host"]:
-        found["problems"].append(
+        found["problems"] += [f"Stanza {name} can have no backup now. {text}" for text in waiting] or [
             f"Stanza {name} has no primary among {', '.join(members)}. Add its primary to the limit, or promote one."
-        )
+        ]
     elif len(primaries) > 1:
         found["problems"].append(f"{' and '.join(primaries)} are all primary of stanza {name}. Stop the wrong one.")
     else:
@@ -112,6 +114,7 @@ def _add_stanza(found: Record, name: str, members: t.Mapping[str, Record], repo:
         place = first["repository_host"] or speaker
         user = None if first["repository_host"] else first["owner"]
         found["hosts"][speaker] += [{"stanza": name, "repo": number, "host": place, "user": user} for number in chosen]
+        found["words"] += waiting
         if not first["repository_host"]:
             found["words"] += [f"{host} takes no backup of {name}, {place} does." for host in members if host != place]
 

@@ -113,6 +113,26 @@ def of_other_host(hostvars: Mapping, host: str, stanza: str) -> Mapping | None:
     return find(facts, None)
 
 
+def at_target(cluster: Mapping) -> bool:
+    """Whether a cluster was restored and has not been opened: it waits at its target, or is on its way there."""
+    return bool(cluster.get("recovery") == "target" and cluster["role"] != "primary")
+
+
+def undecided(host: str, name: str, running: bool) -> str:
+    """What a cluster ``at_target`` needs: somebody who decides."""
+    decide = "with the same target and restore_target_action=promote to open it, or with another target."
+    if running:
+        return (
+            f"PostgreSQL {name} on {host} was restored and is paused at its recovery target, or on its way there. It "
+            "takes no writes and is not protected until somebody decides: look at its data, then run the playbook "
+            f"restore again {decide}"
+        )
+    return (
+        f"PostgreSQL {name} on {host} does not run, and the recovery of its restore has not ended. It is not protected "
+        f"until somebody decides: run the playbook restore again as it was to go on, {decide}"
+    )
+
+
 def unseen(entry: Mapping, hostvars: Mapping) -> list[str]:
     """Hosts of a stanza whose cluster is not known, because they could not be looked at."""
     return [host for host in entry["hosts"] if not of_other_host(hostvars, host, entry["stanza"])]

@@ -149,13 +149,13 @@ def _of_entry(entry: Mapping, hostvars: Mapping, name: str, groups: Mapping) -> 
     stopped = not cluster.get("running")
     if cluster.get("problem"):
         yield f"Cluster {cluster['name']} on {name}: {cluster['problem']}"
-    elif stopped:
+    elif stopped and not _model_cluster.at_target(cluster):
         yield (
             f"Cluster {cluster['name']} on {name} is not running: start it"
             + (f" (systemctl start {cluster['unit']})" if cluster.get("unit") else "")
             + ". Archiving, stanza and check need it."
         )
-    elif cluster["role"] == "standby" and list(entry["hosts"]) == [name]:
+    elif _is_lone_standby(cluster, entry):
         yield (
             f"{name} is a standby, but {entry['where']['hosts']} of stanza {entry['stanza']} names no other host: list "
             "its primary and all standbys."
@@ -168,6 +168,11 @@ def _of_entry(entry: Mapping, hostvars: Mapping, name: str, groups: Mapping) -> 
     yield from _transport(entry, known, hostvars)
     yield from _one_cluster(entry, hostvars)
     yield from _same_list(entry, hostvars)
+
+
+def _is_lone_standby(cluster: Mapping, entry: Mapping) -> bool:
+    follows = cluster["role"] == "standby" and not _model_cluster.at_target(cluster)
+    return follows and len(entry["hosts"]) == 1
 
 
 def _no_cluster(entry: Mapping, host: Mapping, name: str) -> str:
@@ -259,6 +264,10 @@ def _one_cluster(entry: Mapping, hostvars: Mapping) -> t.Iterator[str]:
         )
     elif len(primaries) > 1:
         yield f"{' and '.join(primaries)} of stanza {stanza} are all primaries: end all but one of them first."
+    elif any(_model_cluster.at_target(cluster) for cluster in clusters.values()):
+        for host, cluster in clusters.items():
+            if _model_cluster.at_target(cluster):
+                yield _model_cluster.undecided(host, cluster["name"], cluster["running"])
     elif len(clusters) == len(entry["hosts"]) > 1 and _all_standbys(clusters.values()):
         yield f"None of {', '.join(clusters)} is a primary: add the primary of stanza {stanza} to {where}."
 

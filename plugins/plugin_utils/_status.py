@@ -112,7 +112,7 @@ def _host_record(name: str, view: Record | None) -> Record:
         "asked": view is not None,
         "reached": reached,
         "cluster": cluster.get("name") if reached else None,
-        **{key: cluster.get(key) if reached else None for key in ("role", "running", "pg_version", "unit")},
+        **{key: cluster.get(key) if reached else None for key in ("role", "recovery", "running", "pg_version", "unit")},
         "pgbackrest": program.get("version") if reached else None,
     }
 

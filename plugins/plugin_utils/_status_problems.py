@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ..module_utils._backup import COUNTS_AS
 from ..module_utils._schedule_calendar import next_run, to_cron
+from ._model_cluster import at_target, undecided
 from ._progress_line import duration
 
 Record = t.Dict[str, t.Any]
@@ -71,13 +72,15 @@ def hosts_not_reached(seen: t.Sequence[Record]) -> list[str]:
 
 
 def clusters_down(record: Record) -> list[str]:
-    """Clusters that are not there, broken or stopped, and hosts without pgBackRest."""
+    """Clusters that are not there, stopped, or restored and not opened yet, and hosts without pgBackRest."""
     found = []
     for host in record["hosts"]:
         if not host["reached"]:
             continue
         if host["cluster"] is None:
             found.append(f"{host['host']} has no cluster of this stanza. Correct pgbackrest_clusters, or restore it.")
+        elif at_target(host):
+            found.append(undecided(host["host"], host["cluster"], host["running"]))
         elif not host["running"]:
             found.append(
                 f"PostgreSQL {host['cluster']} on {host['host']} does not run, so it archives nothing. Start it"
@@ -90,7 +93,7 @@ def clusters_down(record: Record) -> list[str]:
 
 
 def roles(record: Record) -> list[str]:
-    """No primary or two of them. Says nothing while a host is unknown that may be the primary."""
+    """No primary or two of them. Says nothing while a host may become the primary: one that is unknown or restored."""
     names = {
         role: [host["host"] for host in record["hosts"] if host["role"] == role] for role in ("primary", "standby")
     }
@@ -100,6 +103,8 @@ def roles(record: Record) -> list[str]:
             "applications use, stop the other, and rebuild it as a standby."
         ]
     if names["primary"] or not names["standby"] or not all(host["reached"] for host in record["hosts"]):
+        return []
+    if any(at_target(host) for host in record["hosts"]):
         return []
     if len(record["hosts"]) == 1:
         return [

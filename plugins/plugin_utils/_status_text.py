@@ -10,6 +10,7 @@ import textwrap
 import typing as t
 from datetime import datetime, timezone
 
+from ._model_cluster import at_target
 from ._progress_line import duration, size
 
 Record = t.Dict[str, t.Any]
@@ -93,7 +94,8 @@ def host_line(host: Record, hosts: t.Sequence[Record]) -> str:
         return f"{name}  NOT REACHED"
     if host["cluster"] is None:
         return f"{name}  no cluster"
-    state = (host["role"] or "unknown") if host["running"] else "DOWN"
+    role = "RECOVERS" if at_target(host) else host["role"] or "unknown"
+    state = role if host["running"] else "DOWN"
     program = f"pgBackRest {host['pgbackrest']}" if host["pgbackrest"] else "no pgBackRest"
     return f"{name}  {state:<7}  PostgreSQL {host['cluster']}, {program}"
 

@@ -115,6 +115,20 @@ def test_a_repository_host_is_asked_once_even_without_a_primary_in_the_play() ->
     assert places(both) == {"db1": [], "db2": [("main", 1, "backup1", None)]}
 
 
+@pytest.mark.parametrize("others", [{}, {"db2": cluster("standby")}])
+def test_a_restored_cluster_that_nobody_has_opened_is_no_standby(others: dict[str, Record]) -> None:
+    paused = {"name": "17/main", "recovery": "target", "running": True}
+    clusters = {"db1": [{**cluster("standby"), **paused}], **{host: [each] for host, each in others.items()}}
+    found = jobs(clusters, ANY)
+    (problem,) = found["problems"]
+    assert problem.startswith("Stanza main can have no backup now. PostgreSQL 17/main on db1 was restored and is")
+    assert not any(found["hosts"].values())
+    # With a repository host it is tried, so the other stanzas get theirs, and the reason stands with the result.
+    found = jobs({"db1": [{**cluster("standby", repositories=[REMOTE]), **paused}]}, ANY)
+    assert found["problems"] == []
+    assert found["words"][0].startswith("PostgreSQL 17/main on db1 was restored and is paused at its recovery target")
+
+
 def test_one_stanza_and_one_repository() -> None:
     mine = [cluster(stanza="app", repositories=[LOCAL, S3]), cluster(stanza="web")]
     assert places(jobs({"db1": mine}, {"stanza": "app", "repo": 2})) == {"db1": [("app", 2, "db1", "postgres")]}

@@ -596,6 +596,18 @@ BAD_HOST: list[tuple[dict[str, t.Any], str]] = [
         "db1 is a standby, but pgbackrest_hosts of stanza main names no other host: list its primary and all standbys.",
     ),
     (
+        facts(cluster(role="standby", recovery="target")),
+        "PostgreSQL 15/main on db1 was restored and is paused at its recovery target, or on its way there. It takes no "
+        "writes and is not protected until somebody decides: look at its data, then run the playbook restore again "
+        "with the same target and restore_target_action=promote to open it, or with another target.",
+    ),
+    (
+        facts(cluster(role="standby", recovery="target", running=False)),
+        "PostgreSQL 15/main on db1 does not run, and the recovery of its restore has not ended. It is not protected "
+        "until somebody decides: run the playbook restore again as it was to go on, with "
+        "the same target and restore_target_action=promote to open it, or with another target.",
+    ),
+    (
         facts(cluster(), version="2.33"),
         "db1 has pgBackRest 2.33, but 2.45 is the oldest that is supported: upgrade it.",
     ),
@@ -629,6 +641,21 @@ def test_bad_host(found: dict[str, t.Any], sentence: str) -> None:
     site.hostvars["db1"]["__pgbackrest_host"] = found
     site.hostvars["db1"]["__pgbackrest_clusters"] = clusters(site.variables("db1"), found, "db1")
     assert [problem for problem in site.problems() if problem.startswith(sentence)], site.problems()
+
+
+def test_a_restored_cluster_that_nobody_has_opened_is_no_standby() -> None:
+    running = single(facts(cluster(role="standby", recovery="target"))).problems()
+    stopped = single(facts(cluster(role="standby", recovery="target", running=False))).problems()
+    assert [len(running), len(stopped)] == [1, 1], (running, stopped)
+    site = with_repository_host()
+    site.hostvars["db1"]["__pgbackrest_clusters"][0].update(role="standby", recovery="target")
+    for host in ("db1", "db2"):
+        (problem,) = site.problems(host)
+        assert problem.startswith("PostgreSQL 15/main on db1 was restored and is paused at its recovery target")
+
+
+def test_a_promoted_cluster_needs_nobodys_decision() -> None:
+    assert single(facts(cluster(role="primary", recovery="target"))).problems() == []
 
 
 def test_a_packaged_file_is_in_nobodys_way() -> None:

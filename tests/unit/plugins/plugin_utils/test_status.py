@@ -294,6 +294,25 @@ def test_a_stanza_without_primary() -> None:
     only([host("db1", "standby"), host("db2", "standby")], "None of db1, db2 is primary. Promote one")
 
 
+@pytest.mark.parametrize(
+    ("running", "parts", "state"),
+    [
+        (True, ["is paused at its recovery target, or on its way there", "not protected"], "RECOVERS"),
+        (False, ["does not run, and the recovery of its restore has not ended", "not protected"], "DOWN"),
+    ],
+)
+@pytest.mark.parametrize("names", [["db1"], ["db1", "db2"]])
+def test_a_restored_cluster_that_nobody_has_opened(
+    names: list[str], running: bool, parts: list[str], state: str
+) -> None:
+    paused = {"role": "standby", "recovery": "target", "running": running, "hosts": names}
+    hosts = [host("db1", "standby", cluster=paused), host("db2", "standby", cluster={"recovery": "standby"})]
+    only(hosts[: len(names)], "PostgreSQL 17/main on db1", *parts, "run the playbook restore again")
+    report = status(hosts[: len(names)], NOW)
+    assert f"db1  {state}" in " ".join(lines_of(report))
+    assert report["stanzas"][0]["hosts"][0]["recovery"] == "target"
+
+
 def unread(key: int) -> Record:
     """Repository ``key`` cannot be read."""
     answer = copy.deepcopy(info())
