@@ -179,7 +179,7 @@ def read_place(path: str, pattern: str = "*", measured: bool = True) -> Place:
     if not exists or not os.access(ground, os.R_OK | os.X_OK) or not os.path.isdir(ground):
         return Place(path, exists, not exists, writable, status.st_dev, free)
     empty = not fnmatch.filter(os.listdir(path), pattern)
-    return Place(path, exists, empty, writable, status.st_dev, free, _occupied(path) if measured else 0)
+    return Place(path, exists, empty, writable, status.st_dev, free, occupied(path) if measured else 0)
 
 
 def lock_directory(path: str) -> int | None:
@@ -261,7 +261,7 @@ def _zeroed_databases(pgdata: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _occupied(path: str) -> int:
+def occupied(path: str) -> int:
     """Bytes below a directory. A server may be at work in it, so that files go while they are counted."""
     total = 0
     pending = [path]

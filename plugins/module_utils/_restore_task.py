@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import typing as t
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from ._cli import PgBackRest
-from ._directory import Directory, read_directory
+from ._directory import Directory, occupied, read_directory
 from ._plan import Plan, Request, mask_settings, secrets_in
 from ._plan_facts import read_plan, read_request
 from ._problem import PlanError, Problem
@@ -20,6 +20,7 @@ from ._progress import Progress
 from ._receipt import Receipt, digest, wish
 from ._recovery_settings import forget_standby_settings, keep_standby_settings, standby_settings
 from ._restore import Work, execute, wal_to_put
+from ._swap import kept_directories
 from ._workspace import (
     default_workspace,
     done_before,
@@ -73,7 +74,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
         work = Work(backrest, progress, module.params["process_max"], (*descriptors, *held))
         done, told = execute(work, plan, _receipt(wanted, plan, result))
         forget_standby_settings(wanted.workspace)
-        result.update(done)
+        result.update(done, kept_directories=_kept(request.pgdata))
         warnings += told
     for warning in warnings:
         module.warn(warning)
@@ -207,7 +208,18 @@ def _as_before(module: AnsibleModule, receipt: Receipt, directory: Directory, se
     shown = {name: receipt.result[name] for name in _SHOWN if name in receipt.result}
     plan = {**shown.get("plan", {}), "mode": "none", "overwrites": [], "text": [text]}
     state = _shown(directory)
-    return {**shown, "plan": plan, "changed": bool(settled), "diff": {"before": state, "after": state}}
+    shown.update(plan=plan, kept_directories=_kept(receipt.pgdata))
+    return {**shown, "changed": bool(settled), "diff": {"before": state, "after": state}}
+
+
+def _kept(pgdata: str) -> list[dict[str, t.Any]]:
+    """All that this swap and earlier ones have moved away, with its size; None where that cannot be read."""
+    found: list[dict[str, t.Any]] = []
+    for path in kept_directories(home(pgdata)):
+        found.append({"path": path, "bytes": None})
+        with suppress(OSError):
+            found[-1]["bytes"] = occupied(path)
+    return found
 
 
 def _shown(directory: Directory) -> dict[str, t.Any]:

@@ -12,7 +12,9 @@ was killed between them is completed, or undone, by the next one.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import re
 import time
 import typing as t
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +24,8 @@ from ._durable import read_json, remove, sync_directory, write_json
 
 NAME = "swap.json"
 _SELINUX = "security.selinux"
+_KINDS = ("before", "failed")
+_STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,13 @@ def kept_path(pgdata: str, stamp: str) -> str:
 def failed_path(pgdata: str, stamp: str) -> str:
     """Where put_back moves the directory that is given up."""
     return f"{pgdata}.failed-{stamp}"
+
+
+def kept_directories(pgdata: str) -> list[str]:
+    """What swaps have moved away from here and nobody has removed yet, the newest last."""
+    before = [os.path.join(os.path.dirname(pgdata), f"{os.path.basename(pgdata)}.{kind}-") for kind in _KINDS]
+    found = [(path[len(start) :], path) for start in before for path in glob.glob(f"{glob.escape(start)}*")]
+    return [path for stamp, path in sorted(found) if _STAMP.fullmatch(stamp) and os.path.isdir(path)]
 
 
 def read_journal(workspace: str) -> Journal | None:

@@ -428,6 +428,19 @@ kept:
   returned: when this request was carried out
   type: str
   sample: /var/lib/postgresql/15/main.before-20260501T124500Z
+kept_directories:
+  description: All directories beside O(pgdata) that this restore and earlier ones have moved away and that still use
+    disk. RV(kept) is one of them.
+  returned: when this request was carried out
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The directory.
+      type: str
+      returned: always
+      sample: /var/lib/postgresql/15/main.before-20260501T124500Z
+    bytes: {description: What it occupies. Null when it cannot be read., type: int, returned: always, sample: 31457280}
 rescued:
   description: WAL that no repository has, all of it in C(path).
   returned: when this request was carried out

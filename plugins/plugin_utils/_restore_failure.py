@@ -104,5 +104,5 @@ def _after_the_restore(facts: Record) -> Record:
         "put_back": True,
         "start": running,
         "words": f"The old directory was put back to {pgdata}, and {state}. What was restored is now {failed}: look at "
-        "it, and remove it.",
+        "it for the cause.",
     }

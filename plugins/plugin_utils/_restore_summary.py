@@ -83,6 +83,7 @@ def _data(facts: Record) -> Record:
         },
         "restored_at": facts["result"].get("restored_at"),
         "kept": facts["result"].get("kept"),
+        "kept_directories": facts["result"].get("kept_directories") or [],
         "rescued": facts["result"].get("rescued"),
         "backups": [
             {"repo": result["job"]["repo"], **(result["backup"] or {})}
@@ -150,17 +151,35 @@ def _took(seconds: t.Mapping[str, float]) -> str:
 
 
 def _kept(facts: Record) -> list[str]:
-    result, lines = facts["result"], []
-    if result.get("kept"):
-        lines.append(f"the old directory{_sized(facts['plan'].get('kept_bytes'))}: {result['kept']}")
+    result = facts["result"]
+    lines = [_kept_directory(item, result.get("kept")) for item in result.get("kept_directories") or []]
     rescued = result.get("rescued") or {}
     if rescued.get("files"):
         number = len(rescued["files"])
         much = _sized((facts["plan"].get("rescue") or {}).get("bytes"))
         lines.append(f"{number} WAL file{'s' if number > 1 else ''} that no repository has{much}: {rescued['path']}")
-    if lines:
-        lines.append("Remove them with rm -r when you are sure that nothing in them is missed.")
-    return lines
+    if not lines:
+        return []
+    if _is_backed_up(facts):
+        return [*lines, "Remove them with rm -r when you are sure that nothing in them is missed."]
+    return [*lines, "Leave them there until the restored cluster is open, archives, and has a backup."]
+
+
+def _kept_directory(item: Record, kept: str | None) -> str:
+    if item["path"] == kept:
+        what = "the old directory"
+    elif ".failed-" in item["path"].rpartition("/")[2]:
+        what = "a restored directory that was given up"
+    else:
+        what = "the old directory of an earlier restore"
+    return f"{what}{_sized(item['bytes'])}: {item['path']}"
+
+
+def _is_backed_up(facts: Record) -> bool:
+    """Whether there is a backup of the restored cluster. The play has proven before that it archives."""
+    taken = any(result.get("backup") and not result.get("failed") for result in facts["backups"])
+    promoted = facts["recovery"]["outcome"] == "promoted"
+    return promoted and (taken or bool(held(facts["held"], facts["recovery"]["timeline"] or 0)))
 
 
 def _sized(number: int | None) -> str:

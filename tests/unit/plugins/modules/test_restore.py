@@ -128,8 +128,13 @@ def test_all_words_of_a_restore_and_its_recovery_options(restore: Run, host: Hos
     written = (host.pgdata / "postgresql.auto.conf").read_text(encoding="utf-8")
     assert written.endswith("primary_conninfo = 'host=db1 password=''it\\\\''s geheim'''\n")
     assert (host.pgdata / "postgresql.auto.conf").stat().st_mode & 0o777 == 0o644 & ~_umask()
+    assert result["kept_directories"] == []
+    earlier = host.pgdata.parent / "pgdata.before-20260501T120000Z"
+    earlier.mkdir()
+    (earlier / "PG_VERSION").write_text("15\n", encoding="utf-8")
     again = restore(params)  # the receipt says so, and nothing needs to be asked
     assert again["changed"] is False
+    assert [(item["path"], item["bytes"] > 0) for item in again["kept_directories"]] == [(str(earlier), True)]
     assert again["plan"]["mode"] == "none"
     assert "geheim" not in (host.config.parent / "pgdata.restore" / "receipt.json").read_text(encoding="utf-8")
 

@@ -19,7 +19,6 @@ PLAN = {
     "mode": "swap",
     "backup": {"label": "20260501-020003F", "type": "full", "repo_key": 1},
     "target": {"text": "time 2026-05-01 14:30:00+02:00, then promote"},
-    "kept_bytes": 3 << 30,
     "rescue": {"segments": 2, "bytes": 32 << 20, "path": RESCUED},
 }
 RECOVERY = {
@@ -33,6 +32,7 @@ RECOVERY = {
 RESULT = {
     "restored_at": "2026-05-01 13:00:05+00:00",
     "kept": KEPT,
+    "kept_directories": [{"path": KEPT, "bytes": 3 << 30}],
     "rescued": {"path": RESCUED, "files": ["000000010000000000000007", "000000010000000000000008"], "handed_back": []},
 }
 TAKEN = {"changed": True, "job": {"repo": 1}, "backup": {"type": "incr", "label": "20260501-020003F_20260501-130201I"}}
@@ -79,6 +79,57 @@ def test_everything_a_tired_human_wants_to_know() -> None:
         "              Remove them with rm -r when you are sure that nothing in them is missed.",
         "  backup      repository 1: incr 20260501-020003F_20260501-130201I",
     ]
+
+
+def test_every_directory_that_uses_disk_is_named() -> None:
+    pgdata = "/d.failed-b/pg"
+    paths = [
+        f"{pgdata}.before-20260401T120000Z",
+        f"{pgdata}.failed-20260402T120000Z",
+        f"{pgdata}.before-20260501T123000Z",
+    ]
+    sizes = dict(zip(paths, [1 << 30, None, 3 << 30], strict=True))
+    kept = [{"path": path, "bytes": size} for path, size in sizes.items()]
+    result = {**RESULT, "kept": paths[-1], "kept_directories": kept}
+    found = " ".join(" ".join(lines(result=result)).split())
+    assert (
+        f" kept the old directory of an earlier restore, 1.0 GiB: {paths[0]} "
+        f"a restored directory that was given up: {paths[1]} "
+        f"the old directory, 3.0 GiB: {paths[2]} 2 WAL files "
+    ) in found
+    assert summary(facts(result=result))["data"]["kept_directories"] == kept
+    # A restore in place keeps nothing, but what earlier ones kept is still there.
+    assert paths[0] in " ".join(lines(result={**result, "kept": None}))
+    assert not [line for line in lines(result={"kept": KEPT, "kept_directories": []}) if line.startswith("  kept")]
+
+
+@pytest.mark.parametrize(
+    ("more", "backed_up"),
+    [
+        ({}, True),
+        ({"backups": []}, False),
+        ({"backups": [{**TAKEN, "failed": True}]}, False),
+        ({"wanted": {"backup": False}, "backups": []}, False),
+        ({"recovery": {**RECOVERY, "outcome": "paused", "timeline": 1}, "backups": []}, False),
+        ({"recovery": {**RECOVERY, "outcome": "shut_down"}, "backups": []}, False),
+        (
+            {"done": True, "backups": [], "held": [{"backups": [{"repo_key": 1, "wal_start": f"{2:08X}{1:016X}"}]}]},
+            True,
+        ),
+        (
+            {"done": True, "backups": [], "held": [{"backups": [{"repo_key": 1, "wal_start": f"{1:08X}{1:016X}"}]}]},
+            False,
+        ),
+    ],
+)
+def test_nothing_is_to_be_removed_before_the_restored_cluster_has_a_backup(
+    more: dict[str, t.Any], backed_up: bool
+) -> None:
+    found = " ".join(" ".join(lines(**more)).split())
+    assert ("Remove them with rm -r" in found) is backed_up
+    assert (
+        "Leave them there until the restored cluster is open, archives, and has a backup." in found
+    ) is not backed_up
 
 
 def test_data_for_the_next_job() -> None:
