@@ -25,6 +25,7 @@ options:
     description:
       - V(present) creates or upgrades the stanza in all repositories where that is needed.
       - V(absent) deletes all backups and all WAL of the stanza from one repository. Nothing brings them back.
+        It is no way out after a host, a disk or a cluster was lost, because a restore needs just these.
     type: str
     choices: [present, absent]
     default: present

@@ -65,7 +65,11 @@ def test_an_upgrade_can_be_forbidden(present: Stanza) -> None:
 def test_a_new_initdb_of_the_same_version_is_refused(present: Stanza) -> None:
     with pytest.raises(PgBackRestError, match="system identifier 1") as caught:
         _stanza.needed_actions(present, identity("15", 1), True)
-    assert str(SYSTEM) in str(caught.value) and "made anew by initdb" in str(caught.value)
+    said = str(caught.value)
+    assert str(SYSTEM) in said and "made anew by initdb" in said
+    # It is what somebody reads who has lost a host and made a new cluster there: these backups are all that is left.
+    assert "leave the stanza alone" in said and "pgops.pgbackrest.restore" in said
+    assert not {"absent", "remove", "delete"} & set(said.lower().replace(".", " ").replace(":", " ").split())
 
 
 @pytest.mark.parametrize("version", ["14", "9.6"])
