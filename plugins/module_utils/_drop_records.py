@@ -104,8 +104,10 @@ class Changes:
             made = self.created.get(block.relation)
             if made and made.content is None and block.fork == ("init" if made.unlogged else "main"):
                 made.content = record.rmgr
-        if record.rmgr == "Heap" and blocks:
-            self._take_row(record, blocks)
+        # A record may name pages of the visibility map, too (newer minor versions): rows lie in none of them.
+        pages = [block for block in blocks if block.fork == "main"]
+        if record.rmgr == "Heap" and pages:
+            self._take_row(record, pages)
 
     def _take_storage(self, record: Record) -> None:
         match = _CREATE.match(record.desc)

@@ -71,9 +71,15 @@ RECORDED_OF_BOTH_FORMS: dict[str, list[tuple[str, int, int]]] = {
     "unlogged_and_drop": [("unknown", 1, 1)],
     "db_tablespace": NOTHING,
 }
+# Records of newer minor versions name pages of the visibility map beside those of the catalog.
+WITH_MAP_PAGES: dict[str, list[tuple[str, int, int]]] = {
+    "vacuum_full_map_pages_752": NOTHING,
+    "vacuum_full_map_pages_891": NOTHING,
+}
 CASES = [
     *((major, case, expected) for major in VERSIONS for case, expected in RECORDED.items()),
     *((major, case, expected) for major in (15, 18) for case, expected in RECORDED_OF_BOTH_FORMS.items()),
+    *((17, case, expected) for case, expected in WITH_MAP_PAGES.items()),
 ]
 
 
