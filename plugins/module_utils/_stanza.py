@@ -170,7 +170,7 @@ def _is_outdated(stanza: Stanza, repository: Repository, cluster: Identity) -> b
             f"{where} (system identifier {cluster.system_id}) is not the one that stanza {stanza.name} in repository "
             f"{repository.key} belongs to ({known.system_id}), though both are PostgreSQL {known.version}: it was made "
             "anew by initdb, or it is another cluster. Nothing was changed",
-            next_step="If the old cluster was lost, with its host or its disk for instance, leave the stanza alone: its "
+            next_step="If the old cluster was lost, with its host or disk for instance, leave the stanza alone: its "
             "backups bring that cluster back, and the playbook pgops.pgbackrest.restore does it. If the new cluster is "
             "to stay beside it, give it a stanza of its own. Otherwise check pg1-path and the stanza's name.",
         )
