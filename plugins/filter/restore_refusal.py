@@ -13,11 +13,19 @@ description:
   - Used by the role P(pgops.pgbackrest.restore#role). Texts of modules name their options; these name the
     role's variables.
 
+positional: cluster, server_by
 options:
   _input:
     description: The failed result of M(pgops.pgbackrest.restore).
     type: dict
     required: true
+  cluster:
+    description: The cluster that would be restored, to say whether its server is down.
+    type: dict
+  server_by:
+    description: What starts its server, to say how.
+    type: str
+    choices: [systemd, pg_ctlcluster, pg_ctl]
 """
 
 EXAMPLES = r"""

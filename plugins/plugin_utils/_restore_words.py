@@ -10,6 +10,7 @@ import re
 import textwrap
 import typing as t
 
+from ._model_cluster import at_target
 from ._status_text import WIDTH
 
 Record = t.Dict[str, t.Any]
@@ -115,8 +116,11 @@ def _translated(fact: list[str]) -> list[str]:
     return textwrap.wrap(ours, WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
 
 
-def refusal(result: Record) -> Record:
-    """Why there is no plan: ``lines`` for people, the ``codes`` of the problems, and ``words`` to fail with."""
+def refusal(result: Record, cluster: Record | None = None, server_by: str = "") -> Record:
+    """Why there is no plan: ``lines`` for people, the ``codes`` of the problems, and ``words`` to fail with.
+
+    ``cluster`` is what would be restored, and its server is started by ``server_by``: systemd, pg_ctlcluster or pg_ctl.
+    """
     problems = result.get("problems") or []
     lines = [line for number, problem in enumerate(problems, 1) for line in _told(number, problem)]
     codes = [problem["code"] for problem in problems]
@@ -124,7 +128,35 @@ def refusal(result: Record) -> Record:
     if codes:
         count = "one reason" if len(codes) == 1 else f"{len(codes)} reasons"
         why = f"The restore is refused for {count}, see above: {', '.join(codes)}."
-    return {"lines": lines, "codes": codes, "words": f"Nothing was stopped or changed. {in_our_words(why)}"}
+    words = [f"Nothing was stopped or changed. {in_our_words(why)}"]
+    if cluster and not cluster["running"] and not _NOT_TO_START & set(codes):
+        words.append(_down(cluster, server_by))
+    return {"lines": lines, "codes": codes, "words": " ".join(words)}
+
+
+# Problems that say themselves what is about the server, or that make a start wrong.
+_NOT_TO_START = {"running", "stale_pid", "locked", "patroni", "foreign_cluster"}
+
+
+def _down(cluster: Record, server_by: str) -> str:
+    """An earlier run may have stopped the server and not come further, and this one will not start it."""
+    name, pgdata = cluster["name"], cluster["data_directory"]
+    if not cluster["system_identifier"]:
+        return f"PostgreSQL {name} is down, and must not be started: {pgdata} holds no whole cluster."
+    if at_target(cluster):
+        return (
+            f"PostgreSQL {name} is down, and {pgdata} holds a restore whose recovery has not ended. Run the play again "
+            "as it was for that restore: it goes on from there."
+        )
+    started_by = {
+        "systemd": f"systemctl start {cluster['unit']}",
+        "pg_ctlcluster": f"pg_ctlcluster {name.replace('/', ' ')} start, as {cluster['owner']}",
+    }
+    start = started_by.get(server_by, f"pg_ctl start --pgdata={pgdata}, as {cluster['owner']}")
+    return (
+        f"PostgreSQL {name} is down, perhaps since an earlier run of this play, and nothing starts it now. {pgdata} "
+        f"holds no half restore. To have it back as it is: {start}"
+    )
 
 
 def _told(number: int, problem: Record) -> list[str]:

@@ -302,6 +302,7 @@ def test_a_sentence_that_is_not_said_is_seen() -> None:
         ("plugins/plugin_utils/_restore_failure.py", "It takes writes since an earlier run"),
         ("plugins/plugin_utils/_restore_failure.py", " The restore itself is done"),
         ("plugins/plugin_utils/_restore_summary.py", "RESTORED ALREADY"),
+        ("plugins/plugin_utils/_restore_words.py", " is down, perhaps since an earlier run of this play"),
     ],
 )
 def test_runbook_quotes_what_the_play_says_at_its_end(file: str, words: str) -> None:

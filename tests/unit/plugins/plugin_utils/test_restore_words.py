@@ -131,6 +131,50 @@ def test_one_reason_and_none() -> None:
     assert refusal({})["words"].endswith("No reason was given.")
 
 
+PGDATA = "/var/lib/postgresql/15/main"
+STOPPED = {
+    "name": "15/main",
+    "data_directory": PGDATA,
+    "owner": "postgres",
+    "unit": "postgresql@15-main",
+    "running": False,
+    "role": "primary",
+    "recovery": None,
+    "system_identifier": "4711",
+}
+
+
+@pytest.mark.parametrize(
+    ("server_by", "command"),
+    [
+        ("systemd", "systemctl start postgresql@15-main"),
+        ("pg_ctlcluster", "pg_ctlcluster 15 main start, as postgres"),
+        ("pg_ctl", f"pg_ctl start --pgdata={PGDATA}, as postgres"),
+    ],
+)
+def test_refusal_says_that_the_server_is_down_and_how_to_start_it(server_by: str, command: str) -> None:
+    problem = {"code": "space", "sentence": "There is no room.", "hint": ""}
+    for result in ({"msg": "x", "problems": [problem]}, {"msg": "pgbackrest info failed."}):
+        words = refusal(result, STOPPED, server_by)["words"]
+        assert "PostgreSQL 15/main is down, perhaps since an earlier run of this play" in words
+        assert words.endswith(f"{PGDATA} holds no half restore. To have it back as it is: {command}")
+        assert "down" not in refusal(result, {**STOPPED, "running": True}, server_by)["words"]
+
+
+def test_refusal_starts_no_half_restore() -> None:
+    half = refusal({"msg": "x"}, {**STOPPED, "system_identifier": None}, "systemd")["words"]
+    assert half.endswith(f"PostgreSQL 15/main is down, and must not be started: {PGDATA} holds no whole cluster.")
+    whole = refusal({"msg": "x"}, {**STOPPED, "recovery": "target", "role": "standby"}, "systemd")["words"]
+    assert "holds a restore whose recovery has not ended. Run the play again as it was for that restore" in whole
+    assert "systemctl" not in half + whole
+
+
+@pytest.mark.parametrize("code", ["stale_pid", "locked", "foreign_cluster", "patroni", "running"])
+def test_refusal_says_nothing_of_a_start_that_would_be_wrong(code: str) -> None:
+    problem = {"code": code, "sentence": "No.", "hint": ""}
+    assert "down" not in refusal({"msg": "x", "problems": [problem]}, STOPPED, "systemd")["words"]
+
+
 def test_plan_says_how_to_go_on() -> None:
     text = [
         "Plan A-1: restore",
