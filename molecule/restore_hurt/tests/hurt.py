@@ -41,10 +41,14 @@ class Ended:
         assert self.rc != 0, self.output
         found = re.findall(r"^fatal: \[[^]]+\]: FAILED! => (\{.*\})$", self.output, re.MULTILINE)
         assert found, self.output
-        results = [json.loads(result) for result in found]
-        # A refused plan is told twice: by the module, and by the play, which names only the codes of the problems.
-        told_twice = "The restore is refused for " in str(results[-1].get("msg"))
-        return t.cast("dict[str, t.Any]", results[-2 if told_twice else -1])
+        result: dict[str, t.Any] = json.loads(found[-1])
+        # Of a refused plan it names the codes of the problems; the sentences stand before that.
+        codes = re.search(r"The restore is refused for .*, see above: ([a-z_, ]+)\.", str(result.get("msg")))
+        if codes:
+            shown = re.findall(r"^TASK \[[^]]*WHY NOT\] .*\n.*? => (\{.*\})$", self.output, re.MULTILINE)
+            result["msg"] = " ".join(line.strip() for line in json.loads(shown[-1])["msg"])
+            result["problems"] = [{"code": code} for code in codes.group(1).split(", ")]
+        return result
 
     def message(self) -> str:
         """What it says to people: the sentence of the task that failed."""

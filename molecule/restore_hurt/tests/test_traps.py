@@ -173,7 +173,7 @@ def test_symlinked_wal(db1: t.Any) -> None:
     as_postgres(db1, f"mv {here} {there}")
     as_postgres(db1, f"ln -s {there} {here}")
     db1.check_output("systemctl start %s", unit)
-    refuse(db1, "symlinked pg_wal", "pg_wal_link", "link_map", stanza="web", restore_mode="delta")
+    refuse(db1, "symlinked pg_wal", "pg_wal_link", "link-map", stanza="web", restore_mode="delta")
     db1.check_output("systemctl stop %s", unit)
     as_postgres(db1, f"rm {here}")
     as_postgres(db1, f"mv {there} {here}")
