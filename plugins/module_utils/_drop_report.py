@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ._drop_search import Find
+from ._repository import iso_time
 from ._target import format_time
 from ._wal import format_lsn
 
@@ -78,6 +79,16 @@ def summary(candidates: t.Sequence[t.Mapping[str, t.Any]], scanned: t.Mapping[st
     looked = f"{scanned['commits']} commits in {scanned['segments']} segments looked at"
     skipped = f"{scanned['skipped']} rewrites and the like left out"
     return [*(each["text"] for each in candidates), f"{found}; {looked}, {skipped}."]
+
+
+def reach(repo: int, oldest: int | None, begin: float, first: str | None) -> list[str]:
+    """What to know of a range that begins (``begin``) before the ``oldest`` backup has ended."""
+    if oldest is None or begin >= oldest:
+        return []
+    return [
+        f"The range begins before the oldest backup of repository {repo}, which ended {iso_time(oldest)}:",
+        f"WAL was looked at from {first or 'no segment'} on, and no moment before that can be restored from there.",
+    ]
 
 
 def _relation(path: str, known: tuple[str, str, str] | None) -> dict[str, str | None]:

@@ -193,7 +193,9 @@ candidates:
       returned: success
       sample: "2026-11-23 02:14:07+00:00  xid 744  dropped 1 relation in database app: files 16388"
 text:
-  description: The line of each candidate, and a last one that says what was looked at.
+  description:
+    - The line of each candidate, and one that says what was looked at. Where the range begins before the oldest backup,
+      two more say so.
   type: list
   elements: str
   returned: success
@@ -240,7 +242,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
 from ..module_utils._drop_names import BackupNames, ServerNames, pg_class_files
-from ..module_utils._drop_report import candidate, summary
+from ..module_utils._drop_report import candidate, reach, summary
 from ..module_utils._drop_search import (
     Find,
     Scanned,
@@ -405,14 +407,17 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         reader = resources.enter_context(WalReader(backrest, *source, pgdata, bindir, f"{pgdata}.restore"))
         wal = read_wal(reader, params["timeline"])
         server = log_in(module, place.database.system_id, wal, resources) if params["names"] else None
-        names = Names(BackupNames(backrest, stanza.name, stanza.usable_backups(place.repo)), server)
+        backups = stanza.usable_backups(place.repo)
+        names = Names(BackupNames(backrest, stanza.name, backups), server)
         finds, scanned = search(params, reader, wal, names.oid(params["database"]), pgdata)
         candidates = [names.entry(find) for find in sorted(finds, key=lambda find: find.end.commit.time)]
     looked = scanned.to_dict(wal.size)
+    begin = time_range(params)[0].timestamp()
+    limits = reach(place.repo, min((backup.stop for backup in backups), default=None), begin, looked["first"])
     return {
         "changed": False,
         "candidates": candidates,
-        "text": summary(candidates, looked),
+        "text": [*summary(candidates, looked), *limits],
         "scanned": looked,
         "repo_key": place.repo,
     }

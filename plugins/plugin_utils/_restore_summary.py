@@ -76,11 +76,7 @@ def _data(facts: Record) -> Record:
         "verdict": recovery["verdict"],
         "stop": recovery["stop"],
         "timeline": recovery["timeline"],
-        "seconds": {
-            name: seconds
-            for name, seconds in phases(facts["clock"]).items()
-            if not (facts["done"] and name in ("stop", "restore"))
-        },
+        "seconds": _seconds(facts),
         "restored_at": facts["result"].get("restored_at"),
         "kept": facts["result"].get("kept"),
         "kept_directories": facts["result"].get("kept_directories") or [],
@@ -92,6 +88,18 @@ def _data(facts: Record) -> Record:
         ],
         "standbys": [_standby(item, facts) for item in facts["standbys"]],
     }
+
+
+def _seconds(facts: Record) -> dict[str, float]:
+    """Seconds of the phases that were done now. Without a backup the last one was a check of archiving only."""
+    found = phases(facts["clock"])
+    if facts["done"]:
+        found = {name: seconds for name, seconds in found.items() if name not in ("stop", "restore")}
+    if facts["ended"]:
+        found.pop("recovery", None)
+    if "backup" in found and not any(result.get("changed") for result in facts["backups"]):
+        found["check"] = found.pop("backup")
+    return found
 
 
 def _standby(item: Record, facts: Record) -> Record:

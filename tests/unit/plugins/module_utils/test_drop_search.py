@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _drop_names as names
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_report import candidate, summary
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_report import candidate, reach, summary
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_search import (
     Beginnings,
     Find,
@@ -207,6 +207,16 @@ def test_result_and_line() -> None:
         line,
         "One commit found; 3 commits in 2 segments looked at, 1 rewrites and the like left out.",
     ]
+
+
+def test_range_that_begins_before_the_oldest_backup() -> None:
+    found = reach(12, 1777636800, 1777636799.5, "000000010000000000000001")
+    assert found == [
+        "The range begins before the oldest backup of repository 12, which ended 2026-05-01 12:00:00+00:00:",
+        "WAL was looked at from 000000010000000000000001 on, and no moment before that can be restored from there.",
+    ]
+    assert all(len(line) <= 110 for line in found)
+    assert reach(1, 1777636800, 1777636800.0, None) == reach(1, None, 0.0, None) == []
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def facts(**more: t.Any) -> dict[str, t.Any]:
     return {
         "host": "db1",
         "done": False,
+        "ended": False,
         "cluster": {"stanza": "main", "data_directory": "/var/lib/postgresql/15/main", "port": 5432},
         "wanted": {"backup": True},
         "drop": {},
@@ -149,7 +150,21 @@ def test_second_run_says_since_when_it_stands_there() -> None:
         "  next        Nothing was restored now, and what the cluster did since is left alone. To restore",
         "              again: restore_repeat=true",
     ]
-    assert "stop" not in "".join(line for line in found if "took" in line)
+    assert "  took        16 s: plan 2.0 s, recovery 4.5 s, check 10.0 s" in found
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, ["plan", "stop", "restore", "recovery", "backup"]),
+        ({"wanted": {"backup": False}, "backups": []}, ["plan", "stop", "restore", "recovery", "check"]),
+        ({"done": True}, ["plan", "recovery", "backup"]),
+        ({"done": True, "ended": True}, ["plan", "backup"]),
+        ({"done": True, "ended": True, "backups": [{**TAKEN, "changed": False}]}, ["plan", "check"]),
+    ],
+)
+def test_only_what_was_done_took_time(more: dict[str, t.Any], names: list[str]) -> None:
+    assert list(summary(facts(**more))["data"]["seconds"]) == names
 
 
 def test_pause_says_how_to_look_and_how_to_go_on() -> None:
