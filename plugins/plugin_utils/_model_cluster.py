@@ -104,7 +104,7 @@ def of_other_host(hostvars: Mapping, host: str, stanza: str) -> Mapping | None:
     for cluster in variables.get("__pgbackrest_clusters") or []:
         if cluster["stanza"] == stanza:
             return t.cast("Mapping", cluster)
-    facts = variables.get("__pgbackrest_host")
+    facts = model.learned(hostvars, host)
     if not facts:
         return None
     for entry in model.entries(variables):
@@ -135,7 +135,17 @@ def undecided(host: str, name: str, running: bool) -> str:
 
 def unseen(entry: Mapping, hostvars: Mapping) -> list[str]:
     """Hosts of a stanza whose cluster is not known, because they could not be looked at."""
-    return [host for host in entry["hosts"] if not of_other_host(hostvars, host, entry["stanza"])]
+    return [
+        host
+        for host in entry["hosts"]
+        if not of_other_host(hostvars, host, entry["stanza"]) and not is_bare(hostvars, host)
+    ]
+
+
+def is_bare(hostvars: Mapping, host: str) -> bool:
+    """Whether a host was looked at and has no cluster at all, as one that shall become a standby."""
+    facts = model.learned(hostvars, host)
+    return bool(facts) and not facts["clusters"]
 
 
 def kept(hostvars: Mapping, keeper: str) -> list[Mapping]:
@@ -162,6 +172,17 @@ def unknown_hosts(hostvars: Mapping, hosts: t.Iterable[str]) -> list[str]:
     """Hosts that stanzas of these hosts name and that were not looked at, or could not be."""
     named: dict[str, None] = {}
     for host in hosts:
-        for cluster in model.variables_of(hostvars, host).get("__pgbackrest_clusters") or []:
+        clusters = model.variables_of(hostvars, host).get("__pgbackrest_clusters") or []
+        for cluster in clusters or _wanted_of_bare(hostvars, host):
             named.update(dict.fromkeys(filter(None, [*cluster["hosts"], cluster["repository_host"]])))
     return [host for host in named if host in hostvars and not model.variables_of(hostvars, host).get(_LOOKED)]
+
+
+def _wanted_of_bare(hostvars: Mapping, host: str) -> list[dict[str, t.Any]]:
+    """The hosts of the stanzas that a host without any cluster is of."""
+    entries = model.entries(model.variables_of(hostvars, host)) if is_bare(hostvars, host) else []
+    return [
+        {"hosts": entry["hosts"], "repository_host": model.repository_host(entry)}
+        for entry in entries
+        if isinstance(entry["hosts"], (list, tuple)) and _are_mappings(entry["repositories"])
+    ]

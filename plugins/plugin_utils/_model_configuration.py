@@ -66,7 +66,8 @@ def database_file(entry: Mapping, hostvars: Mapping, name: str) -> Sections:
 def repository_file(entry: Mapping, hostvars: Mapping) -> Sections:
     """The file of a stanza on its repository host: pg1, pg2 … are the hosts of the stanza in their order.
 
-    Nothing when a host could not be looked at. Then the file that is there is as good as can be.
+    Nothing when a host could not be looked at. Then the file that is there is as good as can be. A host that has no
+    cluster yet is left out, and its number with it.
     """
     if _model_cluster.unseen(entry, hostvars):
         return {}
@@ -74,6 +75,8 @@ def repository_file(entry: Mapping, hostvars: Mapping) -> Sections:
     options: dict[str, t.Any] = {}
     infos = [model.learned(hostvars, name) for name in (keeper, *entry["hosts"])]
     for number, name in enumerate(entry["hosts"], 1):
+        if _model_cluster.is_bare(hostvars, name):
+            continue
         cluster = _model_cluster.of_other_host(hostvars, name, stanza) or {}
         options.update(_remote_cluster(number, name, cluster, model.transport(entry), stanza, hostvars))
         options.update(_cluster_options(number, cluster, entry["options"]))

@@ -45,9 +45,18 @@ def variables_of(hostvars: Mapping, name: str) -> Mapping:
 
 
 def learned(hostvars: Mapping, name: str) -> Mapping:
-    """What host_info said about a host; nothing when the host was not looked at."""
-    found = variables_of(hostvars, name).get("__pgbackrest_host") or {}
-    return t.cast("Mapping", found if "clusters" in found else {})  # without, the host was unreachable
+    """What host_info said about a host; nothing when the host was not looked at.
+
+    A cluster that the play is about to make there counts as if it were there already.
+    """
+    variables = variables_of(hostvars, name)
+    found = variables.get("__pgbackrest_host") or {}
+    if "clusters" not in found:  # the host was unreachable
+        return {}
+    planned = variables.get("__pgbackrest_planned") or []
+    places = [cluster["data_directory"] for cluster in planned]
+    others = [cluster for cluster in found["clusters"] if cluster["data_directory"] not in places]
+    return {**found, "clusters": [*others, *planned]}
 
 
 def truth(given: t.Any) -> bool | None:

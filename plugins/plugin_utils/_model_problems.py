@@ -146,7 +146,7 @@ def _of_entry(entry: Mapping, hostvars: Mapping, name: str, groups: Mapping) -> 
     if not cluster:
         yield _no_cluster(entry, host, name)
         return
-    stopped = not cluster.get("running")
+    stopped = not cluster.get("running") and not cluster.get("planned")
     if cluster.get("problem"):
         yield f"Cluster {cluster['name']} on {name}: {cluster['problem']}"
     elif stopped and not _model_cluster.at_target(cluster):
@@ -178,6 +178,12 @@ def _is_lone_standby(cluster: Mapping, entry: Mapping) -> bool:
 def _no_cluster(entry: Mapping, host: Mapping, name: str) -> str:
     clusters = [cluster["name"] for cluster in host.get("clusters") or []]
     where = entry["where"]["cluster"]
+    if not clusters and len(entry["hosts"]) > 1:
+        return (
+            f"{name} has no PostgreSQL cluster. If it shall be a standby of stanza {entry['stanza']}, protect the "
+            f"others first (--limit '!{name}'), and make it one with the playbook pgops.pgbackrest.standby. If not, "
+            f"take it out of {entry['where']['hosts']}, or create its cluster."
+        )
     if not clusters:
         return f"{name} has no PostgreSQL cluster: create one first, or name its data directory in pgbackrest_clusters."
     if entry["cluster"]:

@@ -705,6 +705,11 @@ def lose_standby(site: Site) -> None:
     site.hostvars["db2"].update({"__pgbackrest_host": {"unreachable": True}, "__pgbackrest_clusters": []})
 
 
+def be_bare(site: Site) -> None:
+    site.hostvars["db1"]["__pgbackrest_host"]["clusters"] = []
+    site.hostvars["db1"]["__pgbackrest_clusters"] = []
+
+
 def lose_systemd(site: Site) -> None:
     site.hostvars["repo1"]["__pgbackrest_host"]["service_manager"] = "none"
 
@@ -762,6 +767,12 @@ BAD_SITE: list[tuple[t.Callable[[Site], None], str]] = [
         "or take it out of pgbackrest_hosts.",
     ),
     (
+        be_bare,
+        "db1 has no PostgreSQL cluster. If it shall be a standby of stanza main, protect the others first (--limit "
+        "'!db1'), and make it one with the playbook pgops.pgbackrest.standby. If not, take it out of pgbackrest_hosts, "
+        "or create its cluster.",
+    ),
+    (
         stay_outside,
         "repo1, the repository host of stanza main, does not know this stanza yet and is not in this play: run it with "
         "both, such as --limit db1,repo1.",
@@ -815,6 +826,40 @@ def test_a_host_that_is_down_does_not_hold_up_the_others() -> None:
     site.hostvars["repo1"]["__pgbackrest_host"]["configuration"] = known
     assert site.problems() == []
     assert site.repository_file() == {}, "what is there is as good as can be"
+
+
+def test_a_host_that_has_no_cluster_yet_does_not_hold_up_the_others() -> None:
+    site = with_repository_host(hosts=["db1", "db2", "db3"])
+    site.hostvars["db2"].update({"__pgbackrest_host": facts(), "__pgbackrest_clusters": []})
+    last = {"pgbackrest_address": "db3", "__pgbackrest_host": facts(cluster(role="standby"))}
+    site.hostvars["db3"] = {**site.hostvars["db2"], **last}
+    assert site.problems() == []
+    section = site.repository_file()["main"]
+    assert (section["pg1-host"], section["pg3-host"]) == ("db1", "db3")
+    assert not [name for name in section if name.startswith("pg2-")]
+
+
+def test_a_cluster_that_the_play_will_make_counts_as_there() -> None:
+    site = with_repository_host()
+    planned = cluster(role="standby", running=False, planned=True, port=5434)
+    site.hostvars["db2"].update({"__pgbackrest_host": facts(), "__pgbackrest_planned": [planned]})
+    site.hostvars["db2"]["__pgbackrest_clusters"] = cluster_model.resolved(
+        site.variables("db2"), model.learned(site.hostvars, "db2"), "db2"
+    )
+    assert site.problems("db2") == [] == site.problems("db1")
+    assert site.repository_file()["main"]["pg2-path"] == "/var/lib/postgresql/15/main"
+    assert site.database_file("db2")["main"]["pg1-port"] == 5434
+    # It takes the place of what was seen in its directory.
+    site.hostvars["db2"]["__pgbackrest_host"] = facts(cluster(running=False))
+    assert site.problems("db2") == []
+
+
+def test_hosts_are_looked_at_that_a_bare_one_names() -> None:
+    site = with_repository_host()
+    site.hostvars["db2"].update({"__pgbackrest_host": facts(), "__pgbackrest_clusters": []})
+    for other in ("db1", "repo1"):
+        del site.hostvars[other]["__pgbackrest_host"]
+    assert cluster_model.unknown_hosts(site.hostvars, ["db2"]) == ["db1", "repo1"]
 
 
 def test_all_problems_are_told_at_once() -> None:
