@@ -233,7 +233,7 @@ def test_all_that_swaps_have_moved_away_is_found(tmp_path: Path) -> None:
     place = tmp_path / "a[b]" / "pg"
     times = ("20260501T120000Z", "20260401T120000Z", "20260403T120000Z")
     wanted = [f"{place}.before-{times[0]}", f"{place}.failed-{times[1]}", f"{place}.before-{times[2]}"]
-    for path in (*wanted, place, f"{place}.before-me", f"{place}.restore", f"{place}2.before-{times[0]}"):
+    for path in (*wanted, str(place), f"{place}.before-me", f"{place}.restore", f"{place}2.before-{times[0]}"):
         os.makedirs(path)
     Path(f"{place}.failed-{times[0]}").touch()
     assert _swap.kept_directories(str(place)) == [wanted[1], wanted[2], wanted[0]]
