@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules say about a clone, in the words of the playbook. Pure. Private to the collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from . import _restore_words
+from ._status_text import labelled
+
+Record = t.Dict[str, t.Any]
+
+# After the words of the playbook restore; longer texts first.
+_IN_OUR_WORDS = (
+    (r"\bin restore_workspace\b", "in clone_directory"),
+    (r"\bthe module restore with archive_mode off\b", "a clone"),
+    (r"\brestore_(target_(?!action)\w+|set|repo|bindir|allow_unproven|recovery_timeout)\b", r"clone_\1"),
+    (r"\bdb_include\b", "clone_db_include"),
+    (r"\b(replace): true\b", r"clone_\1=true"),
+    (r"\bstate: absent\b", "clone_state=absent"),
+    (r"\b(archive_stanza|listen_addresses)\b", r"clone_\1"),
+    (r"(?<=\bin )(port|directory|settings|hba|ttl|name|owner)\b(?=[.,;:]| and\b)", r"clone_\1"),
+    (r"\b(?:in|with a longer) timeout\b", "in clone_recovery_timeout"),
+)
+
+
+def in_our_words(text: str) -> str:
+    """A text of the modules for the user of the playbook.
+
+    >>> in_our_words("Set allow_unproven: true, or name one in set.")
+    'Set clone_allow_unproven=true, or name one in clone_set.'
+    """
+    text = _restore_words.in_our_words(text)
+    for pattern, ours in _IN_OUR_WORDS:
+        text = re.sub(rf"(?<!clone_){pattern}", ours, text)
+    return text
+
+
+def plan_lines(plan: Record, wanted: Record) -> list[str]:
+    """The plan of the restore, and what follows it."""
+    lines = [in_our_words(line) for line in _restore_words.plan_lines(plan, "")]
+    sql = [f"{item['name']} in {item['database']}" for item in wanted["sql"]]
+    lifetime = wanted["clone"].get("ttl")
+    return [
+        *lines,
+        *labelled("sql", [f"before anybody can connect: {', '.join(sql)}"] if sql else []),
+        *labelled("open", [_opened(wanted["clone"])]),
+        *labelled("removed", [f"{lifetime} s after it was made"] if lifetime else []),
+    ]
+
+
+def _opened(options: Record) -> str:
+    port = options.get("port") or "a free one"
+    archive = options.get("archive_stanza")
+    archiving = f"archives to the stanza {archive}" if archive else "archives nothing"
+    return f"port {port} on {options.get('listen_addresses') or 'no address'}; {archiving}"
+
+
+def refusal(result: Record) -> Record:
+    """Why there is no clone: ``lines`` for people, the ``codes`` of the problems, and ``words`` to fail with."""
+    problems = [
+        {**problem, "sentence": in_our_words(problem["sentence"]), "hint": in_our_words(problem["hint"])}
+        for problem in result.get("problems") or []
+        if isinstance(problem, dict)  # those of the module config are sentences, and stand in its message
+    ]
+    told = _restore_words.refusal({**result, "problems": problems})
+    codes = told["codes"]
+    why = " ".join(str(result.get("msg") or result.get("exception") or "No reason was given.").split())
+    if codes:
+        count = "one reason" if len(codes) == 1 else f"{len(codes)} reasons"
+        why = f"The clone is refused for {count}, see above: {', '.join(codes)}."
+    return {"lines": told["lines"], "codes": codes, "words": in_our_words(why)}
