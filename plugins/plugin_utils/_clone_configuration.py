@@ -77,8 +77,8 @@ def _problems(entry: Record, variables: Mapping, stanza: str, name: str) -> list
     if hosts:
         return [
             f"{name} has no configuration of pgBackRest for the stanza {stanza}, and the repository lies on "
-            f"{' and '.join(hosts)}, which lets only hosts in that it knows. Let the playbook site configure {name}, or "
-            f"give clone_config, the path of a configuration on {name} with which it reaches the repository."
+            f"{' and '.join(hosts)}, which lets only hosts in that it knows. Let the playbook site configure {name}, "
+            f"or give clone_config, the path of a configuration on {name} with which it reaches the repository."
         ]
     # Retention is for those who take backups.
     repositories = [{"retention-full": 1, **repository} for repository in entry["repositories"]]

@@ -54,23 +54,8 @@ def request(
     }
     if state == "absent":
         return found
-    stanza = _stanza(survey, stanzas)
-    target, sql = _target(survey), _sql(survey, read)
-    restore = _restore_options(survey, target)
-    archive_stanza = survey.text("archive_stanza")
-    if archive_stanza and archive_stanza == stanza:
-        survey.refuse(
-            f"clone_archive_stanza is {stanza}, the stanza that is cloned: the clone would archive among the WAL of "
-            "its source, and neither could be restored any more. Leave it empty, and the clone archives nothing, or name a "
-            "stanza of its own."
-        )
-    identity = {
-        "stanza": stanza,
-        "target": target,
-        "archive_stanza": archive_stanza or None,
-        "sql": [[item["database"], item["name"], _digest(item["sql"])] for item in sql],
-        **{name: restore.get(name) for name in ("set", "repo", "db_include")},
-    }
+    stanza, target, sql = _stanza(survey, stanzas), _target(survey), _sql(survey, read)
+    restore, clone = _restore_options(survey, target), _clone_options(survey, stanza)
     return {
         **found,
         "stanza": stanza,
@@ -78,9 +63,15 @@ def request(
         "replace": survey.flag("replace"),
         "target": target,
         "restore": restore,
-        "clone": _clone_options(survey, archive_stanza),
+        "clone": clone,
         "sql": sql,
-        "identity": identity,
+        "identity": {
+            "stanza": stanza,
+            "target": target,
+            "archive_stanza": clone.get("archive_stanza"),
+            "sql": [[item["database"], item["name"], _digest(item["sql"])] for item in sql],
+            **{name: restore.get(name) for name in ("set", "repo", "db_include")},
+        },
     }
 
 
@@ -132,7 +123,7 @@ def _restore_options(survey: Survey, target: Record) -> Record:
     return {name: value for name, value in options.items() if value not in (None, "", [])}
 
 
-def _clone_options(survey: Survey, archive_stanza: str) -> Record:
+def _clone_options(survey: Survey, stanza: str) -> Record:
     """Options of the module clone, those that are not given left out."""
     port = survey.number("port") if survey.text("port") not in ("", "0") else 0
     if port is not None and port > 65535:
@@ -145,9 +136,20 @@ def _clone_options(survey: Survey, archive_stanza: str) -> Record:
         "bindir": survey.path("bindir"),
         "ttl": _ttl(survey),
         "timeout": survey.number("recovery_timeout"),
-        "archive_stanza": archive_stanza,
+        "archive_stanza": _archive_stanza(survey, stanza),
     }
     return {name: value for name, value in options.items() if value not in (None, "", 0, [], {})}
+
+
+def _archive_stanza(survey: Survey, stanza: str) -> str:
+    found = survey.text("archive_stanza")
+    if found and found == stanza:
+        survey.refuse(
+            f"clone_archive_stanza is {stanza}, the stanza that is cloned: the clone would archive among the WAL of "
+            "its source, and neither could be restored any more. Leave it empty, and the clone archives nothing, or "
+            "name a stanza of its own."
+        )
+    return found
 
 
 def _lines(survey: Survey, name: str) -> list[str]:

@@ -95,8 +95,9 @@ def test_text_of_a_survey_becomes_options() -> None:
 
 
 def test_lists_and_mappings_are_taken_as_they_are() -> None:
-    given = {"hba": ["local all all peer"], "settings": {"fsync": False, "max_connections": 20}, "db_include": ["shop"]}
-    found = wanted(**given)
+    given: dict[str, t.Any] = {"hba": ["local all all peer"], "db_include": ["shop"]}
+    given["settings"] = {"fsync": False, "max_connections": 20}
+    found = wanted((), **given)
     assert found["clone"]["settings"] == {"fsync": "off", "max_connections": "20"}
     assert found["clone"]["hba"] == ["local all all peer"]
     assert found["restore"]["db_include"] == ["shop"]
