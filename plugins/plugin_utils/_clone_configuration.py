@@ -5,7 +5,7 @@
 """With which configuration of pgBackRest a clone is made. Pure. Private to the collection.
 
 A host that has none for the stanza, as a runner of CI, gets one below the clone's directory: nothing in /etc, and it
-goes with the clone.
+goes with the clone. So does a clone that archives to a stanza of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def configuration(wanted: Mapping, variables: Mapping, facts: Mapping, name: str
     found: Record = {"file": None, "own": False, "problems": []}
     if wanted["config"]:
         return {**found, "file": wanted["config"]}
-    if any(stanza in file["stanzas"] for file in facts["configuration"]):
+    archive_stanza = wanted["clone"].get("archive_stanza")
+    if not archive_stanza and any(stanza in file["stanzas"] for file in facts["configuration"]):
         return found
     entry = _entry(variables, stanza)
     problems = _problems(entry, variables, stanza, name)
@@ -47,6 +48,9 @@ def sections(wanted: Mapping, variables: Mapping, facts: Mapping, directory: str
     of_cluster = {f"pg1-{name}" for name in ("port", "socket-path", "user", "database")}
     kept[stanza] = {key: value for key, value in kept[stanza].items() if key not in of_cluster}
     kept[stanza]["pg1-path"] = f"{wanted['directory']}/data"
+    archive_stanza = wanted["clone"].get("archive_stanza")
+    if archive_stanza:
+        kept[archive_stanza] = kept[stanza]
     places = {name: f"{directory}/{name[:-5]}" for name in ("log-path", "lock-path", "spool-path")}
     return {"global": places, **kept}
 
@@ -70,15 +74,18 @@ def _problems(entry: Record, variables: Mapping, stanza: str, name: str) -> list
     wrong = _model_shape.wrong_types({key: variables[key] for key in _VARIABLES if variables.get(key)})
     if wrong:
         return wrong
-    ways = f"pgbackrest_repositories, from which it gets one of its own, or clone_config, the path of one on {name}"
+    lacks = f"{name} has no configuration of pgBackRest for a clone of the stanza {stanza}"
     if not entry["repositories"]:
-        return [f"{name} has no configuration of pgBackRest for the stanza {stanza}. Give {ways}."]
+        return [
+            f"{lacks}. Give pgbackrest_repositories, from which it gets one of its own, or clone_config, the path of "
+            f"one on {name}."
+        ]
     hosts = sorted({str(repository["host"]) for repository in entry["repositories"] if repository.get("host")})
     if hosts:
         return [
-            f"{name} has no configuration of pgBackRest for the stanza {stanza}, and the repository lies on "
-            f"{' and '.join(hosts)}, which lets only hosts in that it knows. Let the playbook site configure {name}, "
-            f"or give clone_config, the path of a configuration on {name} with which it reaches the repository."
+            f"{lacks}, and the repository lies on {' and '.join(hosts)}, which lets only hosts in that it knows. Let "
+            f"the playbook site configure {name}, or give clone_config, the path of a configuration on {name} with "
+            "which it reaches the repository."
         ]
     # Retention is for those who take backups.
     repositories = [{"retention-full": 1, **repository} for repository in entry["repositories"]]

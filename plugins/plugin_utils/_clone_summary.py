@@ -52,15 +52,16 @@ def _address(facts: Record) -> str:
 
 
 def _seconds(facts: Record) -> dict[str, float]:
-    """Seconds of each phase; ``total`` is what the user waited for, from the first task on."""
-    clock, restored = facts["clock"], facts["restore"].get("restored") or {}
-    prepared, done = (float(clock[name]) - float(clock["begin"]) for name in ("prepared", "restored"))
-    phases = {"prepare": prepared, "plan": done - prepared - float(restored.get("seconds") or 0)}
-    if restored:
-        phases["restore"] = float(restored["seconds"])
-    phases.update({name: float(value) for name, value in (facts.get("seconds") or {}).items()})
-    phases["total"] = float(clock["end"]) - float(clock["begin"])
-    return {name: round(value, 1) for name, value in phases.items()}
+    """Seconds of each phase; ``total`` is what the user waited for, from the first task of the role on.
+
+    What the work on the host does not account for is ``plan``: Ansible, connections, checks and the plan.
+    """
+    restored = facts["restore"].get("restored") or {}
+    work = {"restore": restored["seconds"]} if restored else {}
+    work.update(facts["seconds"])
+    total = float(facts["ended"]) - float(facts["began"])
+    phases = {"plan": total - sum(map(float, work.values())), **work, "total": total}
+    return {name: round(float(value), 1) for name, value in phases.items()}
 
 
 def _env(data: Record) -> str:
@@ -122,7 +123,7 @@ def _took(facts: Record, seconds: t.Mapping[str, float]) -> str:
     parts = [
         f"{name} {value:.1f} s" if value < 60 else f"{name} {duration(value)}"
         for name, value in seconds.items()
-        if name != "total"
+        if name != "total" and value
     ]
     restored = facts["restore"].get("restored") or {}
     copied = f"; {size(restored['copied_bytes'])} copied" if restored else ""

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from . import _restore_words
-from ._status_text import labelled
+from ._progress_line import duration
 
 Record = t.Dict[str, t.Any]
 
@@ -45,19 +45,19 @@ def plan_lines(plan: Record, wanted: Record) -> list[str]:
     lines = [in_our_words(line) for line in _restore_words.plan_lines(plan, "")]
     sql = [f"{item['name']} in {item['database']}" for item in wanted["sql"]]
     lifetime = wanted["clone"].get("ttl")
-    return [
-        *lines,
-        *labelled("sql", [f"before anybody can connect: {', '.join(sql)}"] if sql else []),
-        *labelled("open", [_opened(wanted["clone"])]),
-        *labelled("removed", [f"{lifetime} s after it was made"] if lifetime else []),
-    ]
+    facts = {
+        "sql": f"before anybody can connect: {', '.join(sql)}" if sql else "",
+        "open": _opened(wanted["clone"]),
+        "removed": f"{duration(lifetime)} after it was begun" if lifetime else "",
+    }
+    return [*lines, *(f"  {label:<10} {text}" for label, text in facts.items() if text)]
 
 
 def _opened(options: Record) -> str:
-    port = options.get("port") or "a free one"
+    port = f"port {options['port']}" if options.get("port") else "a free port"
     archive = options.get("archive_stanza")
     archiving = f"archives to the stanza {archive}" if archive else "archives nothing"
-    return f"port {port} on {options.get('listen_addresses') or 'no address'}; {archiving}"
+    return f"{port} on {options.get('listen_addresses') or 'no address'}; {archiving}"
 
 
 def refusal(result: Record) -> Record:

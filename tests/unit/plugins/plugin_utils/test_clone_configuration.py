@@ -15,7 +15,7 @@ from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._clone_configurat
 POSIX = {"type": "posix", "path": "/backup", "cipher-pass": "open sesame"}
 S3 = {"type": "s3", "path": "/main", "s3-bucket": "b", "s3-endpoint": "e", "s3-region": "r", "s3-key": "k"}
 FACTS: dict[str, t.Any] = {"pgbackrest": {"version": "2.45"}, "cpus": 4, "configuration": [], "clusters": []}
-WANTED = {"stanza": "main", "config": "", "directory": "/clones/ci"}
+WANTED: dict[str, t.Any] = {"stanza": "main", "config": "", "directory": "/clones/ci", "clone": {}}
 
 
 def found(facts: dict[str, t.Any] | None = None, config: str = "", **variables: t.Any) -> dict[str, t.Any]:
@@ -40,7 +40,10 @@ def test_other_hosts_get_a_file_of_their_own() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, t.Any], str]] = {
-    "no repository": ({}, "ci1 has no configuration of pgBackRest for the stanza main. Give pgbackrest_repositories"),
+    "no repository": (
+        {},
+        "ci1 has no configuration of pgBackRest for a clone of the stanza main. Give pgbackrest_repositories",
+    ),
     "a repository host": (
         {"repositories": [{"host": "backup1", **POSIX}]},
         "the repository lies on backup1, which lets only hosts in that it knows.",
@@ -72,6 +75,21 @@ def test_own_file_holds_what_a_clone_needs() -> None:
     assert "pg1-port" not in made["main"]
     assert (made["main"]["repo1-path"], made["main"]["repo1-cipher-pass"]) == ("/backup", "open sesame")
     assert made["main:restore"]["process-max"] == 3
+    assert rule_problems(made, (2, 45), {}) == []
+
+
+def test_clone_that_archives_has_its_own_file_everywhere() -> None:
+    wanted = {**WANTED, "clone": {"archive_stanza": "ci-42"}}
+    facts = {**FACTS, "configuration": [{"path": "/etc/pgbackrest/conf.d/main.conf", "stanzas": ["main"]}]}
+    variables = {"pgbackrest_repositories": [POSIX]}
+    assert configuration(wanted, variables, facts, "db1") == {
+        "file": "/clones/ci/pgbackrest.conf",
+        "own": True,
+        "problems": [],
+    }
+    made = sections(wanted, variables, facts, "/clones/ci/pgbackrest")
+    assert made["ci-42"]["pg1-path"] == "/clones/ci/data"
+    assert made["ci-42"]["repo1-path"] == "/backup"
     assert rule_problems(made, (2, 45), {}) == []
 
 
