@@ -174,7 +174,7 @@ def _ttl(survey: Survey) -> int:
     try:
         return parse_age(value or "0")
     except ValueError:
-        survey.refuse(f"clone_ttl must be a whole number with s, m, h, d or w, such as 4h, but is {value!r}.")
+        survey.refuse(f"clone_ttl must be a whole number with s, m, h, d or w, such as 4h or 2d, but is {value!r}.")
         return 0
 
 

@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 GIVEN = re.compile(r"-e [\"']?(\w+)=")
-NAMED = re.compile(r"`(?:-e )?((?:restore|status)_\w+)(?:=[^`]*)?`")
+NAMED = re.compile(r"`(?:-e )?((?:clone|restore|status)_\w+)(?:=[^`]*)?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
@@ -228,7 +228,7 @@ def test_readme_names_everything() -> None:
 def test_what_a_document_names_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"pgops\.pgbackrest\.(\w+)", text)) <= {*MODULES, *ROLES, *PLAYBOOKS}
-    handed_on = r"status|backups|backup_label|restore|restore_plan"  # by playbooks, to the next job of a workflow
+    handed_on = r"status|backups|backup_label|clone|restore|restore_plan"  # by playbooks, to the next job of a workflow
     assert set(re.findall(rf"\bpgbackrest_(?!(?:{handed_on})\b)\w+[a-z]\b", text)) <= {
         name.removeprefix("__") for name in known_variables()
     }
@@ -253,8 +253,8 @@ def playbook_variables() -> frozenset[str]:
     heads = [
         re.match(r"(?:---\n)?((?:#.*\n)*)", path.read_text(encoding="utf-8")) for path in ROOT.glob("playbooks/*.yml")
     ]
-    found = {name for head in heads if head for name in re.findall(r"\b(?:restore|backup|status)_\w+", head.group(1))}
-    assert {"restore_hosts", "backup_hosts", "status_hosts"} <= found
+    found = {name for head in heads if head for name in re.findall(r"\b(?:clone|restore|backup|status)_\w+", head.group(1))}
+    assert {"clone_hosts", "restore_hosts", "backup_hosts", "status_hosts"} <= found
     return frozenset(found)
 
 

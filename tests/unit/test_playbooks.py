@@ -79,6 +79,38 @@ def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any
     assert "The inventory has no host in the group database, so " in result.stdout
 
 
+def test_clone_wants_a_place(play: t.Callable[..., t.Any]) -> None:
+    result = play("clone", clone_name="ci")
+    assert result.returncode != 0
+    assert "The inventory has no host in the group clone, so there is no place for the clone." in result.stdout
+
+
+def test_clone_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..., t.Any]) -> None:
+    survey = {"clone_target_time": "2026-05-01 14:30", "clone_ttl": "soon", "clone_sql_files": "none.sql"}
+    result = play("clone", clone_hosts="db1", clone_name="", clone_target_tiem="x", **survey)
+    assert result.returncode != 0
+    assert "clone_name must be given" in result.stdout
+    assert "The target time '2026-05-01 14:30' has no offset from UTC" in result.stdout
+    assert "clone_ttl must be a whole number with s, m, h, d or w, such as 4h or 2d, but is 'soon'." in result.stdout
+    assert "none.sql cannot be read on the controller" in result.stdout
+    assert "clone_target_tiem is no variable of this playbook. Did you mean clone_target_time?" in result.stdout
+    assert "host_info" not in result.stdout and "Look at" not in result.stdout
+
+
+def test_clone_takes_an_empty_survey(play: t.Callable[..., t.Any]) -> None:
+    defaults = Path(__file__).resolve().parents[2] / "roles/clone/defaults/main.yml"
+    empty = dict.fromkeys(yaml.safe_load(defaults.read_text(encoding="utf-8")), "")
+    result = play("clone", **{**empty, "clone_name": "ci", "clone_hosts": "db1"})
+    assert result.returncode != 0
+    assert "Look at the host" in result.stdout, result.stdout  # where no module can run
+
+
+def test_clone_writes_one_result(play: t.Callable[..., t.Any]) -> None:
+    result = play("clone", clone_hosts="database", clone_name="ci", clone_result="clone.json")
+    assert result.returncode != 0
+    assert "the play has 2 hosts" in result.stdout
+
+
 def test_restore_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..., t.Any]) -> None:
     survey = {"restore_target_time": "2026-05-01 14:30", "restore_repo": "one", "restore_target_action": ""}
     result = play("restore", "--check", restore_backup="perhaps", restore_target_tiem="2026-05-01 14:30Z", **survey)
