@@ -109,12 +109,19 @@ def closed_settings(
             "unix_socket_permissions": "0700",
             "hba_file": place.closed_hba,
             "archive_mode": "off",
+            # Limits of the source are not for the work behind closed doors.
+            "default_transaction_read_only": "off",
+            "idle_in_transaction_session_timeout": "0",
+            "lock_timeout": "0",
+            "statement_timeout": "0",
             # The SQL may hold what nobody should read in a log.
             "log_statement": "none",
             "log_min_duration_statement": "-1",
             "log_min_error_statement": "panic",
         }
     )
+    if major >= 17:
+        result["transaction_timeout"] = "0"
     return result
 
 

@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 
 _STOP_PATIENCE = 600  # seconds for the last checkpoint
 _START_PATIENCE = 60.0  # seconds for the open server to answer
+_GRACE = 5.0  # seconds for its process to appear
 _PAUSE = 0.05
 _SESSION = (
     "SET statement_timeout = 0",
@@ -141,7 +142,7 @@ class Server:
         return log_of(self.place)
 
     def _wait_until_it_answers(self) -> None:
-        end, seen = monotonic() + _START_PATIENCE, False
+        began, seen = monotonic(), False
         while True:
             server = self.running()
             try:
@@ -149,9 +150,10 @@ class Server:
                     self.ask("SELECT 1")
                     return
             except DatabaseError as error:
-                if monotonic() > end:
+                if monotonic() - began > _START_PATIENCE:
                     raise CloneFailed(str(error)) from None
-            if monotonic() > end or (seen and server is None):
+            waited = monotonic() - began
+            if waited > _START_PATIENCE or (server is None and (seen or waited > _GRACE)):
                 raise CloneFailed(
                     f"The server does not come up: {last_words(self.log()) or 'its log does not say why'}."
                 )

@@ -108,7 +108,9 @@ class _Scanner:
         """A statement ends here; an empty one is none."""
         if self.start is not None:
             text = self.text[self.start : position].rstrip()
-            self.found.append(Statement(text, self.line_of(self.start), tuple(self.words) or ("",)))
+            statement = Statement(text, self.line_of(self.start), tuple(self.words) or ("",))
+            _refuse_copy(statement)  # before its rows are taken for SQL
+            self.found.append(statement)
         self._begin(position + 1)
 
 
@@ -136,8 +138,6 @@ def split(text: str) -> list[Statement]:
             scanner.take(kind, token, position)
         position = end
     scanner.end(len(text))
-    for statement in scanner.found:
-        _refuse_copy(statement)
     return scanner.found
 
 

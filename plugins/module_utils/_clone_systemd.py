@@ -87,9 +87,14 @@ def available() -> bool:
 def server_text(place: Place, argv: t.Sequence[str]) -> str:
     """The unit of the server."""
     words = ["/bin/sh", "-c", _LOGGING, "sh", place.log, *argv]
-    return _SERVER.format(
-        **_common(place), owner=place.owner, command=" \\\n    ".join(unit_word(word) for word in words)
-    )
+    return _SERVER.format(**_common(place), owner=place.owner, command=_in_lines([unit_word(word) for word in words]))
+
+
+def _in_lines(words: t.Sequence[str]) -> str:
+    """Words of a command, the settings of PostgreSQL at its end each on a line of its own."""
+    first = words.index("-D") + 2
+    lines = [" ".join(words[:first]), *(" ".join(words[at : at + 2]) for at in range(first, len(words), 2))]
+    return " \\\n    ".join(lines)
 
 
 def removal_text(module: AnsibleModule, place: Place, bindir: str, identity: str) -> str:
@@ -97,7 +102,7 @@ def removal_text(module: AnsibleModule, place: Place, bindir: str, identity: str
     names = ("systemctl", "rm", "rmdir", "runuser", "grep")
     programs = {name: module.get_bin_path(name, required=True) for name in names}
     files = [os.path.join(place.directory, name) for name in removed_names()]
-    units = [unit_path(place, suffix) for suffix in _SUFFIXES]
+    units = [*(unit_path(place, suffix) for suffix in _SUFFIXES), _stamp(place)]
     return _REMOVAL.format(
         **_common(place),
         unit=place.unit,
@@ -190,7 +195,11 @@ def set_timer(module: AnsibleModule, place: Place, bindir: str, identity: str, e
 def forget_stamp(place: Place) -> None:
     """Remove what systemd remembers of the timer."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(STAMP_DIRECTORY, f"stamp-{place.unit}-removal.timer"))
+        os.unlink(_stamp(place))
+
+
+def _stamp(place: Place) -> str:
+    return os.path.join(STAMP_DIRECTORY, f"stamp-{place.unit}-removal.timer")
 
 
 def remove_units(module: AnsibleModule, place: Place) -> None:

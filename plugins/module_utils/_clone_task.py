@@ -170,7 +170,8 @@ def _refuse_settings(module: AnsibleModule, wanted: Wanted, server: Server, majo
     said = server.refused_settings(tried)
     if said:
         sentence = f"PostgreSQL {major} refuses the settings: {said.rstrip('.')}."
-        raise PlanError([Problem("settings", sentence, "Correct settings.")], HEADING)
+        hint = "Correct settings, or give in settings what the source has otherwise in postgresql.auto.conf."
+        raise PlanError([Problem("settings", sentence, hint)], HEADING)
 
 
 @contextmanager
