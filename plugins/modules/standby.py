@@ -235,7 +235,7 @@ action:
   description:
     - What must be done. After a run outside check mode it is V(none).
     - V(none) when the standby is set up to follow the upstream. RV(streaming) says whether it streams.
-    - V(start) when it is stopped and has not diverged. When RV(changed) is true in check mode, run the module with
+    - V(start) when it is stopped and has not diverged. When the task is C(changed) in check mode, run the module with
       O(state=configured) before.
     - V(repoint) when it has not diverged, but follows another server, or with other parameters or another slot. This
       module does that itself.
