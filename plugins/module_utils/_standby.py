@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ._conninfo import address, build, differs, parse, shown
 from ._wal import HistoryEntry, format_lsn
 
+PAUSED = "Its replay is paused."
 ACTIONS = ("none", "start", "repoint", "rebuild", "provision", "refuse")
 
 
@@ -56,6 +57,8 @@ class Local:
     restore_command: str = ""
     missing_segment: str | None = None
     seconds: float | None = None
+    paused: bool = False
+    patroni: bool = False
     error: str | None = None
 
 
@@ -98,7 +101,7 @@ class Judgement:
 
 def judge(local: Local, upstream: Upstream, wanted: Wanted) -> Judgement:
     """The one action that is needed. ``local`` must have been looked at before ``upstream`` was."""
-    return (
+    found = (
         _without_cluster(local)
         or _foreign(local, upstream)
         or _primary(local, upstream)
@@ -106,6 +109,10 @@ def judge(local: Local, upstream: Upstream, wanted: Wanted) -> Judgement:
         or _elsewhere(local, wanted)
         or _following(local, upstream, wanted)
     )
+    if local.patroni and found.action in ("repoint", "rebuild"):
+        hint = "Patroni manages it and says whom it follows: use patronictl (reinit, edit-config)."
+        return Judgement("refuse", found.reason, hint)
+    return found
 
 
 def configured(local: Local, wanted: Wanted) -> bool:
@@ -135,11 +142,14 @@ def streams(local: Local, wanted: Wanted) -> bool:
 
 
 def _is_of(receiver: Receiver, wanted: Wanted) -> bool:
-    hosts = [str(wanted.upstream.get(name)) for name in ("host", "hostaddr") if wanted.upstream.get(name)]
-    port = str(wanted.upstream.get("port") or 5432)
+    given = [str(wanted.upstream.get(name) or "") for name in ("host", "hostaddr")]
+    hosts = [host for text in given for host in text.split(",") if host]
+    ports = str(wanted.upstream.get("port") or 5432).split(",")
     if (receiver.slot or "") != wanted.slot:
         return False
-    return receiver.host in hosts and (receiver.port or "5432") == port
+    if not hosts:  # a service file names them
+        return True
+    return receiver.host in hosts and (receiver.port or "5432") in ports
 
 
 def _without_cluster(local: Local) -> Judgement | None:
@@ -244,7 +254,8 @@ def _following(local: Local, upstream: Upstream, wanted: Wanted) -> Judgement:
     if not local.alive:
         return Judgement("start", "It is stopped, and has not diverged.")
     if streams(local, wanted):
-        return Judgement("none", f"It streams from {address(wanted.upstream)} on timeline {local.timeline}.")
+        paused = f" {PAUSED}" if local.paused else ""
+        return Judgement("none", f"It streams from {address(wanted.upstream)} on timeline {local.timeline}.{paused}")
     if not local.connected:
         return Judgement("none", f"It recovers, and takes no connections yet: {local.error or 'no reason is known'}")
     if local.missing_segment and not local.restore_command:

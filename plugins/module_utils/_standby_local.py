@@ -41,6 +41,9 @@ SELECT pg_is_in_recovery() AS in_recovery, current_setting('server_version_num')
        ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float AS seconds,
   current_setting('primary_conninfo', true) AS conninfo, current_setting('primary_slot_name', true) AS slot,
   coalesce(current_setting('restore_command', true), '') AS restore_command,
+  CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,
+  (SELECT source = 'command line' AND (pg_stat_file('patroni.dynamic.json', true)).size IS NOT NULL
+     FROM pg_settings WHERE name = 'cluster_name') AS patroni,
   (SELECT to_jsonb(r) FROM pg_stat_wal_receiver r) AS receiver
 """
 
@@ -120,6 +123,8 @@ def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
         "running_conninfo": row["conninfo"],
         "running_slot": row["slot"],
         "receiver": receiver_of(row["receiver"]),
+        "paused": row["paused"],
+        "patroni": row["patroni"],
     }
     return {**found, "restore_command": row["restore_command"]} if row["version"] >= 12 else found
 

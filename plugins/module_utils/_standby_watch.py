@@ -15,7 +15,7 @@ from ._conninfo import address, parse, shown
 from ._problem import PlanError, Problem
 from ._recovery import last_words, telling
 from ._server_watch import find_log, read_log
-from ._standby import Judgement, Local, Upstream, Wanted, in_force, judge, lag, streams, without_stream
+from ._standby import PAUSED, Judgement, Local, Upstream, Wanted, in_force, judge, lag, streams, without_stream
 from ._wal import format_lsn
 
 if t.TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Watch:
             seen_alive = seen_alive or self.local.alive
             if self._arrived():
                 self.look()
+                self._refuse_paused()
                 return
             waited = monotonic() - began
             if not self.local.alive and (seen_alive or waited > _GRACE):
@@ -126,6 +127,17 @@ class Watch:
         if not streams(self.local, self._wanted) or receiver is None or upstream is None:
             return False
         return receiver.pid != self._old_receiver and self.local.timeline >= upstream.timeline
+
+    def _refuse_paused(self) -> None:
+        """A standby that streams but replays nothing is of no use. Raises StandbyFailed."""
+        if not self.local.paused:
+            return
+        words = next((line for line in reversed(self.log()) if "insufficient parameter settings" in line), None)
+        raise StandbyFailed(
+            f"{PAUSED} Its settings are smaller than those of the upstream: {words.strip()} Raise them and restart it."
+            if words
+            else f"{PAUSED} Somebody has asked for that; SELECT pg_wal_replay_resume() ends it."
+        )
 
     def _refuse_hopeless(self) -> None:
         """Raise when no waiting helps. What looks like that is looked at anew, because the upstream goes on."""
@@ -214,6 +226,7 @@ def shown_local(local: Local) -> dict[str, t.Any]:
         "receiver": {"status": receiver.status, "host": receiver.host, "port": receiver.port, "slot": receiver.slot}
         if receiver
         else None,
+        "paused": local.paused,
         "missing_segment": local.missing_segment,
     }
 

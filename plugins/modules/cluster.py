@@ -205,13 +205,15 @@ def write_files(module: AnsibleModule, pgdata: str, texts: t.Mapping[str, str]) 
         os.replace(temporary, path)
 
 
-def integrate(module: AnsibleModule, argv: list[str]) -> None:
+def integrate(module: AnsibleModule, argv: list[str], pgdata: str) -> None:
     """Let pg_createcluster do the rest. Raises ClusterError."""
     locale = {"LC_ALL": "C", "LANG": "C"}
     rc, stdout, stderr = module.run_command(argv, environ_update=locale)
     if rc:
         said = " ".join((stderr or stdout).split()) or f"it ended with {rc}"
-        raise ClusterError(f"pg_createcluster could not integrate the cluster: {said}. Correct that and run it again.")
+        gone = not os.path.exists(os.path.join(pgdata, "PG_VERSION"))  # it cleans up what it takes for its own
+        hint = "It has removed the data directory: restore that again" if gone else "Correct that and run it again"
+        raise ClusterError(f"pg_createcluster could not integrate the cluster: {said}. {hint}.")
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -229,7 +231,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         write_files(module, pgdata, layout.files(params["version"], user_name(owner or 0), settings))
         if program:
             defaults = parse_settings(read_text(layout.DEFAULTS) or "")
-            integrate(module, layout.command(params, settings, defaults, program))
+            integrate(module, layout.command(params, settings, defaults, program), pgdata)
     where = layout.configuration_directory(params["version"], params["name"]) if debian else pgdata
     after = {"configuration_directory": where, "port": params["port"], "settings": settings}
     return {

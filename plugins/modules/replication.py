@@ -244,6 +244,8 @@ def input_problem(params: t.Mapping[str, t.Any]) -> str | None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not params["user"] or any(ord(character) < 32 or character == '"' for character in params["user"]):
         return "The option user must be the name of a role, without double quotes and control characters."
+    if params["user"] in ("none", "public") or params["user"].startswith("pg_"):
+        return f"PostgreSQL keeps the name {params['user']} for itself. Choose another user."
     if bad:
         return f"{bad[0]!r} is no name of a slot: lower-case letters, digits and underscores, 63 at most."
     if twice:

@@ -350,6 +350,10 @@ local:
       description: Its process that receives WAL, with C(status), C(host), C(port) and C(slot). V(null) without one.
       type: dict
       returned: always
+    paused:
+      description: Whether its replay is paused.
+      type: bool
+      returned: always
     missing_segment:
       description: WAL segment that it needs and that the upstream has removed, as its log tells.
       type: str
@@ -367,6 +371,7 @@ local:
     primary_conninfo: host=db1 user=replicator password=********
     primary_slot_name: db2
     receiver: {status: streaming, host: db1, port: "5432", slot: db2}
+    paused: false
     missing_segment: null
 lag:
   description:

@@ -350,6 +350,19 @@ def test_a_server_that_does_not_start(primary: t.Any, standby: t.Any, run: t.Any
     assert "PostgreSQL ended: " in result["msg"] and "max_connections" in " ".join(result["log"]), result
 
 
+def test_a_paused_standby(primary: t.Any, standby: t.Any, run: t.Any) -> None:
+    """PostgreSQL 14 and newer pause when a setting is smaller than the primary's."""
+    attach(run, primary, standby)
+    primary.configure(max_connections="200")
+    primary.stop()
+    primary.start()
+    primary.sql("INSERT INTO t VALUES ('x')")
+    while standby.sql("SELECT pg_is_wal_replay_paused()") != [("t",)]:
+        pass
+    result = run("standby", options(primary, standby))
+    assert result["failed"] and "Its settings are smaller than those of the upstream" in result["msg"], result
+
+
 def test_an_unfinished_restore(primary: t.Any, standby: t.Any, run: t.Any) -> None:
     (standby.pgdata / "global/pg_control").unlink()
     assert run("standby", options(primary, standby), check=True)["action"] == "rebuild"

@@ -130,6 +130,21 @@ def test_streams_by_address_and_without_a_slot() -> None:
     assert not streams(replace(RUNNING, receiver=receiver, connected=False), wanted)
 
 
+def test_streams_from_one_of_several_or_of_a_service() -> None:
+    receiver = Receiver(7, "streaming", "db2", "5433")
+    local = replace(RUNNING, receiver=receiver)
+    assert streams(local, Wanted({"host": "db1,db2", "port": "5432,5433"}))
+    assert not streams(local, Wanted({"host": "db1,db3", "port": "5432,5433"}))
+    assert streams(local, Wanted({"service": "primary"}))
+
+
+def test_patroni_says_whom_its_members_follow() -> None:
+    for local in (replace(RUNNING, running_slot="x", slot="x"), replace(RUNNING, in_recovery=False)):
+        found = judge(replace(local, patroni=True), UPSTREAM, WANTED)
+        assert found.action == "refuse" and "patronictl" in found.hint
+    assert judge(replace(RUNNING, patroni=True), UPSTREAM, WANTED).action == "none"
+
+
 def test_in_force_before_postgresql_12() -> None:
     """There the server does not show its settings, and the process that receives WAL must do."""
     old = replace(RUNNING, pg_version=11, running_conninfo=None, running_slot=None)

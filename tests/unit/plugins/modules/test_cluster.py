@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import types
 import typing as t
 from pathlib import Path
 
@@ -114,6 +115,13 @@ def test_after_an_interruption_it_goes_on_and_keeps_what_others_wrote(host: Host
     (host.pgdata / "pg_hba.conf").write_text("# mine\n")
     cluster([(host.command(), 0, "", "")], settings={"work_mem": "2MB"})
     assert "work_mem = '2MB'" in host.texts()["postgresql.conf"] and host.texts()["pg_hba.conf"] == "# mine\n"
+
+
+def test_pg_createcluster_removes_what_it_fails_on(tmp_path: Path) -> None:
+    module = importlib.import_module(f"{PACKAGE}.modules.cluster")
+    failing = types.SimpleNamespace(run_command=lambda argv, environ_update: (1, "", "Error: no space left"))
+    with pytest.raises(module.ClusterError, match=r"no space left\. It has removed the data directory: restore that"):
+        module.integrate(failing, [], str(tmp_path))
 
 
 def test_a_link_is_not_followed(host: Host, cluster: Run, tmp_path: Path) -> None:

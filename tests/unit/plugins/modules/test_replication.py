@@ -222,6 +222,7 @@ def test_names_are_looked_up(replication: Run, server: Server, monkeypatch: pyte
     ("wrong", "words"),
     [
         ({"user": ""}, "must be the name of a role"),
+        ({"user": "public"}, "keeps the name public for itself"),
         ({"user": 'a"b'}, "without double quotes"),
         ({"slots": {"present": ["Db2"]}}, "'Db2' is no name of a slot"),
         ({"slots": {"absent": ["a" * 64]}}, "is no name of a slot"),

@@ -226,6 +226,23 @@ def test_too_long(run: Run, world: World, local: t.Any, log: list[str], words: s
     assert words in result["msg"] and result["log"] == log
 
 
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ([], "Somebody has asked for that; SELECT pg_wal_replay_resume() ends it."),
+        (
+            ["WARNING:  not possible because of insufficient parameter settings"],
+            "Raise them and restart",
+        ),
+    ],
+)
+def test_a_paused_standby_is_no_good_one(run: Run, world: World, log: list[str], words: str) -> None:
+    world.seen, world.log = [replace(RUNNING, paused=True)], log
+    assert run(check=True)["reason"].endswith("on timeline 1. Its replay is paused.")
+    result = run()
+    assert result["failed"] and result["msg"].startswith("Its replay is paused. ") and words in result["msg"]
+
+
 @pytest.mark.parametrize(("version", "alive", "expected"), [(13, True, False), (12, True, True), (12, False, False)])
 def test_a_restart_is_required(run: Run, world: World, version: int, alive: bool, expected: bool) -> None:
     world.seen = [replace(ELSEWHERE if alive else replace(STOPPED, conninfo=""), pg_version=version)]
