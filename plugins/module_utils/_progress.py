@@ -12,7 +12,7 @@ import re
 import time
 import typing as t
 
-_FILE_LINE = re.compile(r"\((?:bundle [^,]+, )?(?P<size>[\d.]+)(?P<unit>[KMGTP]?B), (?P<percent>[\d.]+)%\)")
+_FILE_LINE = re.compile(r"\((?:bundle [^,]+, )?(?:bi )?(?P<size>[\d.]+)(?P<unit>[KMGTP]?B), (?P<percent>[\d.]+)%\)")
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4, "PB": 1024**5}
 _INTERVAL = 0.5  # seconds between two writes
 

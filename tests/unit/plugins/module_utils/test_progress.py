@@ -73,6 +73,9 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
         ("P01 DETAIL: backup file /a (bundle 1/24576, 8.3KB, 1.22%) checksum", (8499, 1.22)),
         ("P00   INFO: new backup label = 20260501-120000F", None),
         ("", None),
+        # With block incremental backups (2.46 and newer).
+        ("P01 DETAIL: restore file /pg/base/5/16389 (bi 43.5MB, 63.63%) checksum 19e0", (45613056, 63.63)),
+        ("P01 DETAIL: restore file /pg/base/1/1247 (bundle 2/0, bi 120KB, 63.80%) checksum a4ab", (122880, 63.8)),
     ],
 )
 def test_file_lines(line: str, parsed: tuple[int, float] | None) -> None:
