@@ -13,7 +13,7 @@ description:
   - Used by the role P(pgops.pgbackrest.database#role). It matches the wanted clusters with those that are on the host,
     and adds what the roles need to know about them.
   - The result holds no secrets.
-positional: host, name
+positional: host, name, planned
 options:
   _input:
     description: The variables of the role, by their names.
@@ -27,6 +27,11 @@ options:
     description: The host's name in the inventory.
     type: str
     required: true
+  planned:
+    description: Clusters that the play is about to make there. They count as if they were there.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -46,12 +51,14 @@ _value:
 import typing as t
 
 from ..plugin_utils import _model_cluster, _model_shape
-from ..plugin_utils._model_input import Mapping
+from ..plugin_utils._model_input import Mapping, with_planned
 
 
-def clusters(variables: Mapping, host: Mapping, name: str) -> list[dict[str, t.Any]]:
+def clusters(variables: Mapping, host: Mapping, name: str, planned: t.Sequence[Mapping] = ()) -> list[dict[str, t.Any]]:
     """The clusters that are wanted and there; none when the variables have wrong types."""
-    return [] if _model_shape.wrong_types(variables) else _model_cluster.resolved(variables, host, name)
+    if _model_shape.wrong_types(variables):
+        return []
+    return _model_cluster.resolved(variables, with_planned(host, planned), name)
 
 
 class FilterModule:

@@ -53,10 +53,14 @@ def learned(hostvars: Mapping, name: str) -> Mapping:
     found = variables.get("__pgbackrest_host") or {}
     if "clusters" not in found:  # the host was unreachable
         return {}
-    planned = variables.get("__pgbackrest_planned") or []
+    return with_planned(found, variables.get("__pgbackrest_planned") or [])
+
+
+def with_planned(found: Mapping, planned: t.Sequence[Mapping]) -> Mapping:
+    """What host_info said, with clusters that the play is about to make in place of what is in their directories."""
     places = [cluster["data_directory"] for cluster in planned]
-    others = [cluster for cluster in found["clusters"] if cluster["data_directory"] not in places]
-    return {**found, "clusters": [*others, *planned]}
+    others = [cluster for cluster in found.get("clusters") or [] if cluster["data_directory"] not in places]
+    return {**found, "clusters": [*others, *planned]} if planned else found
 
 
 def truth(given: t.Any) -> bool | None:

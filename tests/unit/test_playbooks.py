@@ -71,7 +71,7 @@ def test_status_can_fail_and_writes_nothing_in_check_mode(play: t.Callable[..., 
     assert not file.exists()
 
 
-@pytest.mark.parametrize("name", ["site", "status", "backup", "restore"])
+@pytest.mark.parametrize("name", ["site", "status", "backup", "restore", "standby"])
 def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any], tmp_path: Path, name: str) -> None:
     (tmp_path / "hosts.yml").write_text("databases: {hosts: {db1: }}", encoding="utf-8")
     result = play(name)
@@ -125,5 +125,23 @@ def test_restore_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..
 def test_restore_takes_an_empty_survey_for_the_end_of_the_wal(play: t.Callable[..., t.Any]) -> None:
     defaults = Path(__file__).resolve().parents[2] / "roles/restore/defaults/main.yml"
     result = play("restore", "--check", **dict.fromkeys(yaml.safe_load(defaults.read_text(encoding="utf-8")), ""))
+    assert result.returncode != 0
+    assert "Look at the host" in result.stdout, result.stdout  # where no module can run
+
+
+def test_standby_judges_the_survey_before_it_looks_at_a_host(play: t.Callable[..., t.Any]) -> None:
+    survey = {"standby_slot": "My Slot", "standby_conninfo": "host=db9", "standby_confrim": "main"}
+    result = play("standby", standby_create_user="yes", **survey)
+    assert result.returncode != 0
+    assert "standby_slot must be true, false, or the name of a slot" in result.stdout
+    assert "standby_conninfo has host: take it out" in result.stdout
+    assert "standby_create_user needs standby_password" in result.stdout
+    assert "standby_confrim is no variable of this playbook. Did you mean standby_confirm?" in result.stdout
+    assert "host_info" not in result.stdout and "Look at" not in result.stdout
+
+
+def test_standby_takes_an_empty_survey_for_its_defaults(play: t.Callable[..., t.Any]) -> None:
+    defaults = Path(__file__).resolve().parents[2] / "roles/standby/defaults/main.yml"
+    result = play("standby", "--check", **dict.fromkeys(yaml.safe_load(defaults.read_text(encoding="utf-8")), ""))
     assert result.returncode != 0
     assert "Look at the host" in result.stdout, result.stdout  # where no module can run

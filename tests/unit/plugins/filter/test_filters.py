@@ -81,3 +81,18 @@ def test_filters_of_the_repository_role(hostvars: dict[str, t.Any]) -> None:
 
 def test_clusters_of_input_that_has_wrong_types(variables: dict[str, t.Any]) -> None:
     assert call("clusters", {**variables, "pgbackrest_repositories": "x"}, FACTS, "db1") == []
+
+
+def test_filters_of_the_standby_role(hostvars: dict[str, t.Any]) -> None:
+    assert call("standby_request", {"slot": "yes"}, "db-2", [])["slot"] == "db_2"
+    found = call("standby_place", hostvars, ["db1"], "main")
+    assert found["problems"] == [
+        "This play has no standby of the stanza, only its primary db1. Add the others to pgbackrest_hosts."
+    ]
+    place = {**found, "standbys": {"db2": {"host": "db1", "slot": "", "level": 1}}}
+    known = {"db2": {"__pgbackrest_standby": {"judgement": call("standby_judgement", None, "", "db2", "db1")}}}
+    assert call("standby_plan", place, known, "")["data"]["standbys"][0]["action"] == "provision"
+    told = call("standby_failure", {"msg": "No"}, "x", {"data_directory": "/data", "running": False, "begun": False})
+    assert told["why"] == "No. Nothing was stopped or overwritten there."
+    assert list(call("standby_summary", place, known, ["db1"])["failed"]) == ["db2"]
+    assert call("standby_conninfo", {"host": "db1", "user": "it's"}) == r"host=db1 user='it\'s'"
