@@ -234,10 +234,13 @@ def _muted(connection: t.Any, pgdata: str, needed: bool) -> t.Iterator[None]:
         _unmute(connection, before)
 
 
+def is_muted(pgdata: str) -> bool:
+    """Whether an interrupted run of this module has left the server muted."""
+    return auto_conf_settings(pgdata).get("log_min_messages") == _MUTE
+
+
 def unmute(module: AnsibleModule, pgdata: str) -> None:
-    """Let a server log again that an interrupted run of this module has muted. Raises DatabaseError."""
-    if auto_conf_settings(pgdata).get("log_min_messages") != _MUTE:
-        return
+    """Let the server log again. Raises DatabaseError."""
     connection = connect_to(module, pgdata)
     try:
         _unmute(connection, None)

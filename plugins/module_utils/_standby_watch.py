@@ -40,7 +40,7 @@ class Watch:
         self.wrote = False
         self.local = Local("missing")
         self.upstream: Upstream | None = None
-        self.judgement = Judgement("none", "")
+        self.judgement: Judgement | None = None
 
     def look(self) -> None:
         """Look at both and judge. Raises PlanError when the upstream cannot be followed, and ClusterError."""
@@ -79,8 +79,13 @@ class Watch:
     @property
     def to_write(self) -> bool:
         """Whether the files do not yet say whom to follow as wanted, or the server has not read them."""
-        action = self.judgement.action
+        action = self.judgement.action if self.judgement else None
         return action in ("repoint", "start") and not local_side.is_right(self.local, self._wanted)
+
+    def refuse(self, actions: t.Container[str]) -> None:
+        """Raise StandbyFailed when one of these actions is needed."""
+        if self.judgement and self.judgement.action in actions:
+            raise StandbyFailed(self.judgement.text())
 
     def repoint(self) -> None:
         """Write whom to follow. Raises DatabaseError and ClusterError."""
@@ -90,10 +95,14 @@ class Watch:
         local_side.repoint(self._module, self._pgdata, local, wanted)
         self.wrote = True
 
+    @property
+    def to_unmute(self) -> bool:
+        """Whether an interrupted run has left something to undo."""
+        return self.local.connected and local_side.is_muted(self._pgdata)
+
     def unmute(self) -> None:
-        """Undo what an interrupted run may have left. Raises DatabaseError."""
-        if self.local.connected and self.local.pg_version >= 12:
-            local_side.unmute(self._module, self._pgdata)
+        """Undo it. Raises DatabaseError."""
+        local_side.unmute(self._module, self._pgdata)
 
     def restart_required(self) -> bool:
         """Whether a running server cannot read whom to follow without a restart, which PostgreSQL 12 and older need."""
@@ -143,8 +152,7 @@ class Watch:
         """Raise when no waiting helps. What looks like that is looked at anew, because the upstream goes on."""
         if self.upstream and judge(self.local, self.upstream, self._wanted).action in ("rebuild", "refuse"):
             self.look()
-            if self.judgement.action in ("rebuild", "refuse"):
-                raise StandbyFailed(self.judgement.text())
+            self.refuse(("rebuild", "refuse"))
 
     def _not_running(self) -> str:
         words = last_words(self.log())
@@ -175,11 +183,10 @@ class Watch:
 
     def result(self) -> dict[str, t.Any]:
         """The module's result."""
-        local, upstream = self.local, self.upstream
+        local, upstream, found = self.local, self.upstream, self.judgement
+        judged = {"action": found.action, "reason": found.reason.rstrip(), "hint": found.hint} if found else {}
         return {
-            "action": self.judgement.action,
-            "reason": self.judgement.reason.rstrip(),
-            "hint": self.judgement.hint,
+            **judged,
             "streaming": streams(local, self._wanted),
             "upstream": _shown_upstream(upstream),
             "local": shown_local(local),

@@ -30,6 +30,7 @@ except ImportError:
 
 HEADING = "The upstream cannot be followed"
 _CONNECT_TIMEOUT = 10  # seconds
+_ATTEMPT = re.compile(r"connection to server (?:at|on socket) \"[^\"]*\"(?: \([^)]*\))?(?:, port \d+)? failed: ")
 _BYTEA = 17  # type of a history file; psycopg2 would take a backslash in it for an escape
 # A refused connection has no SQLSTATE in psycopg2, so words must do. Another language gives the last code.
 _REFUSALS: t.Sequence[tuple[str, str, str]] = (
@@ -115,14 +116,21 @@ def _history(cursor: t.Any, timeline: int) -> list[HistoryEntry]:
 
 def refusal(params: t.Mapping[str, t.Any], error: Exception) -> Problem:
     """Why the upstream does not let this host replicate."""
-    text = " ".join(str(error).split()).rstrip(".")
-    code, hint = "upstream_refused", "Look at the log of the upstream."
+    attempts = _attempts(str(error))
+    code, text, hint = "upstream_refused", attempts[-1], "Look at the log of the upstream."
     for candidate, pattern, advice in _REFUSALS:
-        if re.search(pattern, text, re.IGNORECASE):
-            code, hint = candidate, advice
+        found = [attempt for attempt in attempts if re.search(pattern, attempt, re.IGNORECASE)]
+        if found:
+            code, text, hint = candidate, found[-1], advice
             break
     user = f" as {params['user']}" if params.get("user") else ""
     return Problem(code, f"{address(params)}{user} says: {text}.", hint)
+
+
+def _attempts(text: str) -> list[str]:
+    """What libpq says of each attempt: it tries all addresses of a name, and each without TLS as well."""
+    parts = _ATTEMPT.split(" ".join(text.split()))
+    return [part.strip().rstrip(".") for part in parts if part.strip()] or ["no reason"]
 
 
 def other_cluster(params: t.Mapping[str, t.Any], found: Upstream, wanted: str | None) -> Problem | None:

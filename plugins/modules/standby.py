@@ -469,9 +469,9 @@ def wanted_of(params: t.Mapping[str, t.Any]) -> Wanted:
 
 def act(module: AnsibleModule, watch: Watch) -> None:
     """Make the state true. Raises StandbyFailed when that is not in the power of this module."""
-    if watch.judgement.action in ("rebuild", "provision", "refuse"):
-        raise StandbyFailed(watch.judgement.text())
-    watch.unmute()
+    watch.refuse(("rebuild", "provision", "refuse"))
+    if watch.to_unmute:
+        watch.unmute()
     if watch.to_write:
         watch.repoint()
     if module.params["state"] == "following" and not watch.restart_required():
@@ -481,8 +481,8 @@ def act(module: AnsibleModule, watch: Watch) -> None:
 def run(module: AnsibleModule, watch: Watch) -> dict[str, t.Any]:
     """Judge, and outside check mode act."""
     watch.look()
-    before, changed = shown_local(watch.local), watch.to_write
-    after = shown_local(watch.foretold()) if changed else before
+    before, changed = shown_local(watch.local), watch.to_write or watch.to_unmute
+    after = shown_local(watch.foretold()) if watch.to_write else before
     if not module.check_mode:
         act(module, watch)
     names = ("primary_conninfo", "primary_slot_name")

@@ -162,6 +162,15 @@ def test_repoint(primary: t.Any, standby: t.Any, run: t.Any) -> None:
         assert back["streaming"] and back["local"]["receiver"]["slot"] is None
 
 
+def test_after_an_interrupted_run_the_server_logs_again(primary: t.Any, standby: t.Any, run: t.Any) -> None:
+    attach(run, primary, standby)
+    standby.sql("ALTER SYSTEM SET log_min_messages TO 'FATAL'")
+    assert run("standby", options(primary, standby), check=True)["changed"]
+    assert run("standby", options(primary, standby))["changed"]
+    assert standby.sql("SHOW log_min_messages") == [("warning",)]
+    assert not run("standby", options(primary, standby))["changed"]
+
+
 def test_nothing_there(primary: t.Any, run: t.Any) -> None:
     empty = replace(primary, root=primary.make_directory("other"))
     seen = run("standby", options(primary, empty), check=True)

@@ -187,9 +187,9 @@ def test_the_server_logs_again_when_it_refuses(server: Server) -> None:
 def test_the_server_logs_again_after_an_interrupted_run(server: Server) -> None:
     pgdata = str(server.path.parent)
     server.query(None, "ALTER SYSTEM SET log_min_messages TO %s", ["fatal"])
-    _standby_local.unmute(t.cast("t.Any", None), pgdata)
-    assert "fatal" in server.path.read_text()  # somebody else's
+    assert not _standby_local.is_muted(pgdata)  # somebody else's
     server.query(None, "ALTER SYSTEM SET log_min_messages TO %s", ["FATAL"])
+    assert _standby_local.is_muted(pgdata)
     _standby_local.unmute(t.cast("t.Any", None), pgdata)
     assert server.path.read_text() == ""
 

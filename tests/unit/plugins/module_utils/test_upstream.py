@@ -140,6 +140,31 @@ def test_refusal(psycopg2: t.Any, text: str, code: str) -> None:
     assert problem.sentence.startswith("db1, port 5433 as replicator says: ") and "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("attempts", "code", "said"),
+    [
+        (["FATAL:  no pg_hba.conf entry, SSL", "FATAL:  no pg_hba.conf entry, none"], "upstream_pg_hba", "entry, none"),
+        (
+            ["Connection refused\n\tIs it running?", "FATAL:  password authentication failed"],
+            "upstream_password",
+            "failed",
+        ),
+        (
+            ["FATAL:  password authentication failed", "Connection refused"],
+            "upstream_password",
+            "authentication failed",
+        ),
+        (["Verbindung abgelehnt"], "upstream_refused", "Verbindung abgelehnt"),
+    ],
+)
+def test_of_several_attempts_the_telling_one_is_told(attempts: list[str], code: str, said: str) -> None:
+    text = "\n".join(f'connection to server at "db1" (10.0.0.1), port 5433 failed: {attempt}' for attempt in attempts)
+    problem = _upstream.refusal(PARAMS, Refused(text))
+    assert problem.code == code and problem.sentence.count("says") == 1
+    assert problem.sentence.endswith(f"{said}.") and "connection to server" not in problem.sentence
+    assert _upstream.refusal(PARAMS, Refused("")).code == "upstream_refused"
+
+
 def test_other_cluster() -> None:
     found = Upstream("42", 1, 0)
     assert _upstream.other_cluster(PARAMS, found, None) is _upstream.other_cluster(PARAMS, found, "42") is None

@@ -49,7 +49,7 @@ class World:
         self.seen: list[t.Any] = [RUNNING]
         self.upstream = standby.Upstream("42", 1, 5000)
         self.refusal: t.Any = None
-        self.itself = False
+        self.itself = self.muted = False
         self.done: list[str] = []
         self.log: list[str] = []
         self.now = 0.0
@@ -74,7 +74,8 @@ def world_fixture(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     for name in ("look", "repoint"):
         monkeypatch.setattr(watching.local_side, name, getattr(world, name))
-    monkeypatch.setattr(watching.local_side, "unmute", lambda module, pgdata: None)
+    monkeypatch.setattr(watching.local_side, "is_muted", lambda pgdata: world.muted)
+    monkeypatch.setattr(watching.local_side, "unmute", lambda module, pgdata: world.done.append("unmute"))
     monkeypatch.setattr(watching.local_side, "answers", lambda module, pgdata, name: world.itself)
     monkeypatch.setattr(watching.upstream_side, "open_connection", world.open_connection)
     monkeypatch.setattr(watching.upstream_side, "read", lambda connection: world.upstream)
@@ -129,6 +130,13 @@ def test_the_same_receiver_is_the_old_one(run: Run, world: World) -> None:
     world.seen = [replace(ELSEWHERE, receiver=RECEIVER), RUNNING]
     result = run()
     assert result["failed"] and result["changed"] and world.now >= 60
+
+
+def test_what_an_interrupted_run_has_left_is_undone(run: Run, world: World) -> None:
+    world.muted = True
+    assert run(check=True)["changed"] and world.done == []
+    result = run()
+    assert result["changed"] and result["streaming"] and world.done == ["unmute"]
 
 
 def test_a_stopped_standby_is_configured(run: Run, world: World) -> None:
@@ -259,7 +267,7 @@ def test_an_upstream_that_cannot_be_followed(run: Run, world: World, check: bool
     result = run(check)
     assert result["failed"] and result["msg"] == "The upstream cannot be followed: db1 says no. Give the password."
     assert [found["code"] for found in result["problems"]] == ["upstream_password"]
-    assert not result["upstream"]["reachable"] and result["local"]["state"] == "cluster"
+    assert "action" not in result and not result["upstream"]["reachable"] and result["local"]["state"] == "cluster"
 
 
 def test_an_upstream_of_another_cluster_or_this_very_one(run: Run, world: World) -> None:
