@@ -196,10 +196,11 @@ def test_page_quotes_what_fails_while_the_play_runs(file: str, words: str) -> No
 
 RESTORE_PAGE = ROOT / "docs/restore.md"
 OF_OTHER_MODULES = ("_expire.py", "_verify.py")
+OF_OTHER_CONCEPTS = ("_clone", "_replication", "_standby", "_upstream")
 RESTORE_SOURCES = [
     path
     for path in sorted((ROOT / "plugins/module_utils").glob("_*.py"))
-    if path.name not in OF_OTHER_MODULES and not path.name.startswith("_clone")
+    if path.name not in OF_OTHER_MODULES and not path.name.startswith(OF_OTHER_CONCEPTS)
 ]
 PROBLEM_ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", re.MULTILINE)
 GAP = "…"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import types
 import typing as t
 from pathlib import Path
@@ -234,3 +235,14 @@ def test_names_are_looked_up(replication: Run, server: Server, monkeypatch: pyte
 def test_bad_input(replication: Run, server: Server, wrong: dict[str, t.Any], words: str) -> None:
     result = replication(**wrong)
     assert result["failed"] and words in result["msg"] and server.said == []
+
+
+def test_the_documentation_names_every_problem() -> None:
+    root = Path(__file__).resolve().parents[4]
+    sources = [
+        (root / f"plugins/module_utils/{name}.py").read_text() for name in ("_replication", "_replication_server")
+    ]
+    made = {code for text in sources for code in re.findall(r'Problem\(\s*"(\w+)"', text)}
+    documented = (root / "plugins/modules/replication.py").read_text()
+    named = re.search(r"A C\(code\) is one of (.*?)\.\n", documented, re.DOTALL)
+    assert named and set(re.findall(r"V\((\w+)\)", named.group(1))) == made

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 import types
 import typing as t
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -292,3 +294,12 @@ def test_an_upstream_of_another_cluster_or_this_very_one(run: Run, world: World)
 def test_bad_input(run: Run, world: World, wrong: dict[str, t.Any], words: str) -> None:
     result = run(**wrong)
     assert result["failed"] and words in result["msg"] and world.done == []
+
+
+def test_the_documentation_names_every_problem() -> None:
+    root = Path(__file__).resolve().parents[4]
+    sources = [(root / f"plugins/module_utils/{name}.py").read_text() for name in ("_upstream", "_standby_watch")]
+    made = {code for text in sources for code in re.findall(r'"(upstream_\w+)"', text)}
+    documented = (root / "plugins/modules/standby.py").read_text()
+    named = re.search(r"A C\(code\) is one of (.*?)\.\n", documented, re.DOTALL)
+    assert named and set(re.findall(r"V\((\w+)\)", named.group(1))) == made
