@@ -4,11 +4,13 @@
 
 """Restores that are hurt while they work; the next run finishes them, and no row is lost.
 
-The tests build on one another: a restore that was hurt at one point goes on to be hurt at the next one.
+The tests build on one another: a restore that was hurt at one point goes on to be hurt at the next one. What hurts both
+modes alike is done with one of them, and with both when PGOPS_ALL_RESTORES=1 is set.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -47,6 +49,9 @@ from hurt import (
 from live import add_rows, as_postgres, query, rows, wait_for, wait_until_archived
 from playbook import succeed
 
+in_both_modes = pytest.mark.skipif(
+    os.environ.get("PGOPS_ALL_RESTORES", "") in ("", "0"), reason="PGOPS_ALL_RESTORES=1 hurts both modes"
+)
 # Rows that were committed when a chain of faults began, by stanza.
 COMMITTED: dict[str, str] = {}
 # Faults of the present chain: name, mode, what is left, what the next run does.
@@ -178,10 +183,11 @@ def test_pgbackrest_killed_with_delta(db1: t.Any) -> None:
     left = f"{state(db1, 'web')}. It says: {ended.message()}"
     assert "half a restore in the data directory" in left
     CHAIN.append(("pgbackrest killed (-9)", "delta", left, "restores what is missing"))
-
-
-def test_repository_gone_half_way_with_delta(db1: t.Any) -> None:
     mend_archiving(db1, "web")
+
+
+@in_both_modes
+def test_repository_gone_half_way_with_delta(db1: t.Any) -> None:
     run = Play("web", restore_mode="delta")
     gone = f"{send('STOP', RESTORES)}; mv {REPOSITORY}/backup/web /root/; {send('CONT', RESTORES)}"
     wait_until(run, works(RESTORES), then=gone)
@@ -191,6 +197,7 @@ def test_repository_gone_half_way_with_delta(db1: t.Any) -> None:
     CHAIN.append(("repository gone half-way", "delta", left, "restores what is missing"))
 
 
+@in_both_modes
 def test_power_lost_during_the_restore_with_delta(db1: t.Any) -> None:
     run = Play("web", restore_mode="delta")
     wait_until(run, is_half_restored("web"), then=send("STOP", RESTORES))
@@ -201,6 +208,7 @@ def test_power_lost_during_the_restore_with_delta(db1: t.Any) -> None:
     CHAIN.append(("power lost during the restore", "delta", left, "restores what is missing"))
 
 
+@in_both_modes
 def test_crash_in_replay_with_delta(db1: t.Any) -> None:
     run = Play("web", restore_mode="delta")
     wait_until(run, replays("web"), then=send("KILL", startup("web")))
@@ -302,7 +310,7 @@ def test_not_enough_space(small_disk: t.Any) -> None:
     small_disk.check_output("rm /srv/disk/filling")
 
 
-@pytest.mark.parametrize("mode", ["swap", "delta"])
+@pytest.mark.parametrize("mode", ["swap", pytest.param("delta", marks=in_both_modes)])
 def test_disk_full(small_disk: t.Any, mode: str) -> None:
     query(small_disk, "UPDATE ballast SET n = n + 1 WHERE mod(n, 2) = 0", port=PORTS["web"])
     commit_what_no_repository_has(small_disk, "web")
