@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import typing as t
 
@@ -48,8 +49,8 @@ def request(
         "state": state,
         "owner": survey.text("owner") or "postgres",
         "directory": survey.path("directory") or f"{DIRECTORY}/{survey.text('name')}",
-        "file": survey.text("result"),
-        "env": survey.text("env"),
+        "file": _on_controller(survey.text("result")),
+        "env": _on_controller(survey.text("env")),
         "problems": survey.problems,
     }
     if state == "absent":
@@ -73,6 +74,11 @@ def request(
             **{name: restore.get(name) for name in ("set", "repo", "db_include")},
         },
     }
+
+
+def _on_controller(path: str) -> str:
+    """A path as the user means it, who runs Ansible somewhere. Modules that run there begin at the playbook."""
+    return os.path.abspath(os.path.expanduser(path)) if path else ""
 
 
 def _digest(text: str) -> str:

@@ -116,6 +116,13 @@ def test_sql_files_and_their_databases() -> None:
     ]
 
 
+def test_files_of_the_result_are_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = wanted(result="clone.json", env="/srv/clone.env")
+    assert (found["file"], found["env"]) == (str(tmp_path / "clone.json"), "/srv/clone.env")
+    assert (wanted()["file"], wanted()["env"]) == ("", "")
+
+
 def test_identity_is_what_makes_a_clone_another_one() -> None:
     same = [wanted(), wanted(port="6000", ttl="1h", settings="fsync=off", recovery_timeout=9)]
     others = [
