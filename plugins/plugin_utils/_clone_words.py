@@ -16,6 +16,11 @@ Record = t.Dict[str, t.Any]
 
 # After the words of the playbook restore; longer texts first.
 _IN_OUR_WORDS = (
+    (
+        r"Remove it first \(state: absent\), then restore again, or give this one another name\.",
+        "Take another clone_name, or clone_replace=true to have it removed first.",
+    ),
+    (r"remove it \(state: absent\) and restore again\.", "run the play with clone_replace=true."),
     (r"\bin restore_workspace\b", "in clone_directory"),
     (r"\bthe module restore with archive_mode off\b", "a clone"),
     (r"\brestore_(target_(?!action)\w+|set|repo|bindir|allow_unproven|recovery_timeout)\b", r"clone_\1"),

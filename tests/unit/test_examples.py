@@ -254,7 +254,9 @@ def playbook_variables() -> frozenset[str]:
     heads = [
         re.match(r"(?:---\n)?((?:#.*\n)*)", path.read_text(encoding="utf-8")) for path in ROOT.glob("playbooks/*.yml")
     ]
-    found = {name for head in heads if head for name in re.findall(r"\b(?:clone|restore|backup|status)_\w+", head.group(1))}
+    found = {
+        name for head in heads if head for name in re.findall(r"\b(?:clone|restore|backup|status)_\w+", head.group(1))
+    }
     assert {"clone_hosts", "restore_hosts", "backup_hosts", "status_hosts"} <= found
     return frozenset(found)
 

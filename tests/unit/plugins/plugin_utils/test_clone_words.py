@@ -28,6 +28,10 @@ VARIABLES = re.findall(r"^(clone_\w+):", (ROOT / "roles/clone/defaults/main.yml"
         ("db_include names crm, which", "clone_db_include names crm, which"),
         ("name another one in the option workspace.", "name another one in clone_directory."),
         ("Run the task again.", "Run the play again."),
+        (
+            "Remove it first (state: absent), then restore again, or give this one another name.",
+            "Take another clone_name, or clone_replace=true to have it removed first.",
+        ),
     ],
 )
 def test_options_become_variables(theirs: str, ours: str) -> None:
