@@ -60,6 +60,11 @@ def user_problems(place: Place) -> list[Problem]:
 
 def marker_problems(place: Place, marker: Marker) -> list[Problem]:
     """Whether clone.json is that of this clone."""
+    if marker is None and place.foreign():
+        found = place.foreign()
+        what = f"{', '.join(found[:5])}{' …' if len(found) > 5 else ''}"
+        sentence = f"{place.directory} holds what is not of a clone: {what}."
+        return [Problem("not_ours", sentence, "Name a directory that is empty or does not exist yet.")]
     if marker is None or (marker.get("name"), marker.get("directory")) == (place.name, place.directory):
         return []
     sentence = f"{place.marker} is of the clone {marker.get('name')} in {marker.get('directory')}."

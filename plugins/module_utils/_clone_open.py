@@ -16,7 +16,7 @@ from ._cli import PgBackRest
 from ._clone_command import configuration_text, hba_text, ident_text, open_settings
 from ._clone_place import Place, acting_as, read_text, write_text
 from ._clone_request import expiry
-from ._clone_systemd import read_unit, server_text, set_timer, timer_text, write_units
+from ._clone_systemd import read_unit, server_text, set_timer, timer_runs, timer_text, write_units
 from ._clone_work import Work
 from ._schedule_systemd import order, show
 
@@ -127,22 +127,18 @@ def limit_its_time(work: Work, bindir: str) -> bool:
     changed = work.marker["expires_at"] != expires_at
     if changed:
         work.note(ttl=work.wanted.ttl, expires_at=expires_at)
-    return (
-        _can_have_timer(work)
-        and set_timer(work.module, work.wanted.place, bindir, work.marker["id"], expires_at)
-        or changed
-    )
-
-
-def _can_have_timer(work: Work) -> bool:
-    return work.server.unit
+    place, server = work.wanted.place, work.server
+    timer = server.unit and set_timer(work.module, place, bindir, work.marker["id"], expires_at)
+    return changed or timer
 
 
 def _timer_differs(work: Work, expires_at: str | None) -> bool:
-    if work.marker["expires_at"] != expires_at:
-        return True
-    text = timer_text(work.wanted.place, expires_at) if expires_at else None
-    return _can_have_timer(work) and read_unit(work.wanted.place, "-removal.timer") != text
+    if work.marker["expires_at"] != expires_at or not work.server.unit:
+        return bool(work.marker["expires_at"] != expires_at)
+    place = work.wanted.place
+    if expires_at is None:
+        return read_unit(place, "-removal.timer") is not None
+    return read_unit(place, "-removal.timer") != timer_text(place, expires_at) or not timer_runs(work.module, place)
 
 
 def _is_enabled(work: Work) -> bool:

@@ -15,7 +15,7 @@ from ._clone_command import MARKER
 from ._clone_place import Place, removed_names
 from ._schedule import unit_word
 from ._schedule_files import STAMP_DIRECTORY, SYSTEMD_DIRECTORY
-from ._schedule_systemd import order, runs
+from ._schedule_systemd import order, runs, show
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -155,7 +155,10 @@ def read_unit(place: Place, suffix: str) -> str | None:
 
 
 def write_units(module: AnsibleModule, place: Place, texts: t.Mapping[str, str | None]) -> bool:
-    """Let units have these texts, None for absent, and systemd read them; returns whether one was different."""
+    """Let units have these texts, None for absent; returns whether one was different.
+
+    Systemd reads them when the next one is enabled.
+    """
     different = {suffix: text for suffix, text in texts.items() if read_unit(place, suffix) != text}
     for suffix, text in different.items():
         path = unit_path(place, suffix)
@@ -168,8 +171,6 @@ def write_units(module: AnsibleModule, place: Place, texts: t.Mapping[str, str |
         os.chmod(candidate, 0o644)
         module.atomic_move(candidate, path)
         os.chmod(path, 0o644)
-    if different:
-        order(module, "daemon-reload")
     return bool(different)
 
 
@@ -181,15 +182,24 @@ def set_timer(module: AnsibleModule, place: Place, bindir: str, identity: str, e
             return False
         order(module, "disable", "--now", timer)
         forget_stamp(place)
-        return write_units(module, place, {"-removal.timer": None, "-removal.service": None})
+        write_units(module, place, {"-removal.timer": None, "-removal.service": None})
+        order(module, "daemon-reload")
+        return True
     removal = removal_text(module, place, bindir, identity)
     texts = {"-removal.service": removal, "-removal.timer": timer_text(place, expires_at)}
-    if not write_units(module, place, texts):
+    if not write_units(module, place, texts) and timer_runs(module, place):
         return False
     forget_stamp(place)  # a timer of this name in the past would let this one start at once
     order(module, "enable", timer)
     order(module, "restart", timer)
     return True
+
+
+def timer_runs(module: AnsibleModule, place: Place) -> bool:
+    """Whether systemd waits for the end of the clone, and will after a restart of the host."""
+    timer = f"{place.unit}-removal.timer"
+    found = show(module, [timer]).get(timer, {})
+    return (found.get("ActiveState"), found.get("UnitFileState")) == ("active", "enabled")
 
 
 def forget_stamp(place: Place) -> None:
@@ -210,6 +220,8 @@ def remove_units(module: AnsibleModule, place: Place) -> None:
             order(module, "disable", "--now", unit)
     write_units(module, place, {suffix: None for suffix in _SUFFIXES if f"{place.unit}{suffix}" in there})
     forget_stamp(place)
+    if there:
+        order(module, "daemon-reload")
 
 
 def _common(place: Place) -> dict[str, str]:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import typing as t
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 
 from ._clone_checks import (
@@ -41,6 +41,7 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 _KEPT = "The clone is left as it is"
+_NOT_REMOVED = "Nothing was removed"
 Marker = t.Optional[t.Dict[str, t.Any]]
 
 
@@ -59,34 +60,31 @@ def present(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     if module.check_mode and marker is None:
         problems = [problem for problem in problems if problem.code != "no_data"]
     _refuse(problems or stanza_problems(module, place, marker))
-    return (
-        _predict(module, wanted, marker, server, major)
-        if module.check_mode
-        else _make(module, wanted, marker, server, major)
-    )
+    act = _predict if module.check_mode else _make
+    return act(module, wanted, marker, server, major)
 
 
 def absent(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     """Remove the clone and nothing else; returns the result of the task."""
     place = place_of(module.params)
-    _refuse([*place_problems(place)] or user_problems(place))
-    there, units = place.there(), present_units(place) if available() else []
-    before = {"state": "absent"}
-    if not there and not units:
-        return {"changed": False, "state": "absent", "diff": {"before": before, "after": before}}
+    _refuse(place_problems(place) or user_problems(place), _NOT_REMOVED)
+    occupied = place.there() and bool(os.listdir(place.directory))
+    units = present_units(place) if available() else []
+    after = {"state": "absent"}
+    if not occupied and not units:
+        return {"changed": False, "state": "absent", "diff": {"before": after, "after": after}}
     _lock(module, place, locks)
-    marker = read_marker(place) if there else None
-    _refuse(marker_problems(place, marker))
-    if there and marker is None and not left_by_a_restore(place):
-        if not os.listdir(place.directory):
-            return {"changed": False, "state": "absent", "diff": {"before": before, "after": before}}
+    marker = read_marker(place) if occupied else None
+    _refuse(marker_problems(place, marker) if marker else [], _NOT_REMOVED)
+    if occupied and marker is None and not left_by_a_restore(place):
         sentence = f"{place.directory} has no clone.json, so it is not known to be a clone."
-        raise PlanError([Problem("not_ours", sentence, "Look at it, and remove it by hand.")], "Nothing was removed")
-    state = marker["phase"] if marker else "unfinished"
-    diff = {"before": {"state": state, "directory": place.entries(), "units": units}, "after": before}
+        _refuse([Problem("not_ours", sentence, "Look at it, and remove it by hand.")], _NOT_REMOVED)
+    state = marker["phase"] if marker else "unfinished" if occupied else "absent"
+    before = {"state": state, "directory": place.entries(), "units": units}
     if not module.check_mode:
-        _remove(module, place, there)
-    return {"changed": True, "state": state, "diff": diff, "removed": {"directory": place.directory, "units": units}}
+        _remove(module, place, occupied)
+    removed = {"directory": place.directory, "units": units}
+    return {"changed": True, "state": state, "diff": {"before": before, "after": after}, "removed": removed}
 
 
 def _wanted(module: AnsibleModule) -> Wanted:
@@ -95,9 +93,9 @@ def _wanted(module: AnsibleModule) -> Wanted:
     return t.cast(Wanted, wanted)
 
 
-def _refuse(problems: t.Sequence[Problem]) -> None:
+def _refuse(problems: t.Sequence[Problem], heading: str = HEADING) -> None:
     if problems:
-        raise PlanError(problems, HEADING)
+        raise PlanError(problems, heading)
 
 
 def _lock(module: AnsibleModule, place: Place, locks: ExitStack) -> None:
@@ -122,24 +120,24 @@ def _make(module: AnsibleModule, wanted: Wanted, marker: Marker, server: Server,
         if marker["phase"] == "closed":
             work.note(port=port)
             fill(work)
-            changed = True
-        with work.timed("open") if changed and not marker["command"] else ExitStack():
-            wish = wish_for(work, port, socket_directory)
-            steps = open_changes(work, wish)
-            if steps:
-                work.tell("opening the clone")
-                open_up(work, wish, steps)
+        changed = bool(_open(work, port, socket_directory)) or changed
     finally:
         work.progress.end()
-    if not marker.get("databases") or steps:
+    diff = {"before": before, "after": _described(work.marker)}
+    return {"changed": changed, "state": "open", "diff": diff, **_result(work.marker, server)}
+
+
+def _open(work: Work, port: int, socket_directory: str) -> list[str]:
+    """Let the server be open as it shall be; returns what was done."""
+    wish = wish_for(work, port, socket_directory)
+    steps = open_changes(work, wish)
+    if steps:
+        work.tell("opening the clone")
+        with work.timed("open") if work.marker["phase"] == "closed" else nullcontext():
+            open_up(work, wish, steps)
+    if steps or not work.marker.get("databases"):
         _look_around(work)
-    after = _described(work.marker)
-    return {
-        "changed": changed or bool(steps),
-        "state": "open",
-        "diff": {"before": before, "after": after},
-        **_result(work.marker, server),
-    }
+    return steps
 
 
 def _begin(
@@ -152,11 +150,9 @@ def _begin(
         identifier = str(read_control_data(place.data).system_identifier)
     facts = {"system_identifier": identifier, "source_stanza": source_stanza(place), "server": None}
     with _parent_locked(place):
-        port = module.params["port"] or free_port(place, socket_directory)
+        port = t.cast(int, module.params["port"] or free_port(place, socket_directory))
         if not port:
-            raise PlanError(
-                [Problem("port_in_use", "No port from 5433 to 5999 is free.", "Name one in port.")], HEADING
-            )
+            _refuse([Problem("port_in_use", "No port from 5433 to 5999 is free.", "Name one in port.")])
         _refuse(port_problems(port, place, None, server, socket_directory))
         marker = new_marker(wanted, uuid.uuid4().hex, datetime.now(timezone.utc), port, facts)
         write_marker(place, marker)
@@ -171,7 +167,7 @@ def _refuse_settings(module: AnsibleModule, wanted: Wanted, server: Server, majo
     if said:
         sentence = f"PostgreSQL {major} refuses the settings: {said.rstrip('.')}."
         hint = "Correct settings, or give in settings what the source has otherwise in postgresql.auto.conf."
-        raise PlanError([Problem("settings", sentence, hint)], HEADING)
+        _refuse([Problem("settings", sentence, hint)])
 
 
 @contextmanager
@@ -257,7 +253,7 @@ def _remove(module: AnsibleModule, place: Place, there: bool) -> None:
     if server.running():
         if not bindir:
             sentence = f"A server runs on {place.data}, and its pg_ctl was not found."
-            raise PlanError([Problem("programs", sentence, "Name the programs in bindir.")], "Nothing was removed")
+            raise PlanError([Problem("programs", sentence, "Name the programs in bindir.")], _NOT_REMOVED)
         server.stop("immediate")
     with acting_as(place.owner):
         elsewhere = [path for path in tablespaces(place.data).values() if not _is_below(path, place.directory)]

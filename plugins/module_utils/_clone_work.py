@@ -136,14 +136,15 @@ def _recover(work: Work) -> None:
 
 def _drop(work: Work) -> None:
     """Drop the databases that the restore left out. Raises DatabaseError."""
-    if not work.module.params["left_out"]:
+    left_out = work.marker["data"]["left_out"]  # as it was asked for first
+    if not left_out:
         return
     connection = work.server.session()
     try:
         rows = query(
             connection,
             "SELECT datname, datistemplate FROM pg_database WHERE oid::bigint = ANY(%s) ORDER BY datname",
-            [work.module.params["left_out"]],
+            [left_out],
         )
         work.note(dropped=sorted({*work.marker["dropped"], *(row["datname"] for row in rows)}))
         for row in rows:

@@ -313,7 +313,9 @@ def test_bad_input_is_refused_before_anything_is_touched(lab: Lab) -> None:
     assert 'unrecognized configuration parameter "work_men"' in refused["msg"]
     empty = lab.clone(directory=str(lab.parent / "none"))
     assert codes(empty) == ["no_data"]
-    foreign = lab.clone(name="other", directory=str(lab.source.root / "log"), state="absent")
+    for check in (True, False):
+        assert codes(lab.clone(name="other", directory=str(lab.source.repo), check=check)) == ["not_ours"]
+    foreign = lab.clone(name="other", directory=str(lab.source.repo), state="absent")
     assert codes(foreign) == ["not_ours"]
     assert sorted(str(path) for path in lab.directory.rglob("*")) == before
 
