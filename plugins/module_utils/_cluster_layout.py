@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ._cluster import parse_settings
 from ._recovery_settings import quoted
 
 HEADER = "# Managed by Ansible (pgops.pgbackrest.cluster)"
@@ -34,6 +35,7 @@ LOCATIONS = (
     "include_dir",
     "include_if_exists",
 )
+NAMES = ("pg_hba.conf", "pg_ident.conf", "postgresql.conf")
 _HBA = (
     ("local", "all", "postgres", "", "peer"),
     ("local", "all", "all", "", "peer"),
@@ -48,6 +50,17 @@ _HBA = (
 def configuration_directory(version: str, name: str) -> str:
     """Where Debian keeps the files of a cluster."""
     return f"{CONFIGURATIONS}/{version}/{name}"
+
+
+def stand_in(pgdata: str) -> str:
+    """The directory that pg_createcluster is given, because it drops the one it is given when it fails."""
+    return f"{pgdata}.configure"
+
+
+def with_data_directory(text: str, pgdata: str) -> str:
+    """The text of ``postgresql.conf`` with this data directory in place of any other."""
+    lines = [line for line in text.rstrip("\n").split("\n") if "data_directory" not in parse_settings(line)]
+    return "\n".join([*lines, f"data_directory = {quoted(pgdata)}"]) + "\n"
 
 
 def files(version: str, owner: str, settings: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -82,11 +95,11 @@ def as_text(value: t.Any) -> str:
 def command(
     params: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], defaults: t.Mapping[str, str], program: str
 ) -> list[str]:
-    """The words that integrate the data directory.
+    """The words that integrate the directory that stands for the data directory.
 
     What Debian sets in every new cluster (``defaults``) wins over the file, unless it is named here.
     """
-    words = [program, "--start-conf", "auto", "-d", params["data_directory"], "-p", str(params["port"])]
+    words = [program, "--start-conf", "auto", "-d", stand_in(params["data_directory"]), "-p", str(params["port"])]
     if params["socket_directory"]:
         words += ["-s", params["socket_directory"]]
     for name in sorted(set(defaults) & set(settings)):

@@ -103,6 +103,7 @@ import grp
 import os
 import pwd
 import re
+import shutil
 import tempfile
 import typing as t
 
@@ -111,6 +112,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _cluster_layout as layout
 from ..module_utils._cluster import ClusterError, parse_settings, pg_major, read_text, user_name
 from ..module_utils._clusters import conf_settings
+from ..module_utils._durable import remove
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "version": {"type": "str", "required": True},
@@ -156,9 +158,9 @@ def is_configured(params: t.Mapping[str, t.Any], debian: bool) -> bool:
     """Whether there is nothing to do. Raises ClusterError when the configuration is that of another directory."""
     pgdata = params["data_directory"]
     if not debian:
-        return all(os.path.exists(os.path.join(pgdata, name)) for name in layout.files(params["version"], "", {}))
+        return all(os.path.exists(os.path.join(pgdata, name)) for name in layout.NAMES)
     path = os.path.join(layout.configuration_directory(params["version"], params["name"]), "postgresql.conf")
-    if not os.path.exists(path):
+    if not os.path.exists(path) or is_leftover(path, pgdata):
         return False
     configured = conf_settings(path).get("data_directory", "")
     if os.path.realpath(configured) != os.path.realpath(pgdata):
@@ -167,6 +169,14 @@ def is_configured(params: t.Mapping[str, t.Any], debian: bool) -> bool:
             f"remove that cluster if nobody needs it: pg_dropcluster --stop {params['version']} {params['name']}."
         )
     return True
+
+
+def is_leftover(path: str, pgdata: str) -> bool:
+    """Whether this ``postgresql.conf`` is one that pg_createcluster began with and did not come to an end."""
+    directory = parse_settings(read_text(path) or "").get("data_directory")
+    return directory == layout.stand_in(pgdata) or (
+        directory is None and (read_text(path) or "").startswith(layout.HEADER)
+    )
 
 
 def wanted_settings(params: t.Mapping[str, t.Any], debian: bool, owner: int | None) -> dict[str, t.Any]:
@@ -190,49 +200,92 @@ def may_read(path: str, uid: int) -> bool:
     return any(held and status.st_mode & bit for held, bit in zip(mine, (0o400, 0o040, 0o004)))
 
 
-def write_files(module: AnsibleModule, pgdata: str, texts: t.Mapping[str, str]) -> None:
-    """Write those that are missing, and those of an earlier run of this module that did not end."""
-    status = os.stat(os.path.join(pgdata, "PG_VERSION"))
+def write_files(directory: str, texts: t.Mapping[str, str], owner: os.stat_result) -> None:
+    """Write files that are whole or not there, and never through a link that the owner may have put there."""
     for name, text in texts.items():
-        path = os.path.join(pgdata, name)
-        if os.path.lexists(path) and not (read_text(path) or "").startswith(layout.HEADER):
-            continue
-        handle, temporary = tempfile.mkstemp(dir=pgdata, prefix=f".{name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         if os.geteuid() == 0:
-            os.chown(temporary, status.st_uid, status.st_gid)
-        os.replace(temporary, path)
+            os.chown(temporary, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        os.replace(temporary, os.path.join(directory, name))
 
 
-def integrate(module: AnsibleModule, argv: list[str], pgdata: str) -> None:
-    """Let pg_createcluster do the rest. Raises ClusterError."""
-    locale = {"LC_ALL": "C", "LANG": "C"}
-    rc, stdout, stderr = module.run_command(argv, environ_update=locale)
+def integrate(module: AnsibleModule, where: str, texts: t.Mapping[str, str], settings: t.Mapping[str, t.Any]) -> None:
+    """Let pg_createcluster integrate a directory that stands for the data directory, and then name the right one.
+
+    When it fails it drops what it was given: that must not be the restored data. Raises ClusterError.
+    """
+    params, pgdata = module.params, module.params["data_directory"]
+    stand_in, owner = layout.stand_in(pgdata), os.stat(os.path.join(pgdata, "PG_VERSION"))
+    if os.path.exists(where) and is_leftover(os.path.join(where, "postgresql.conf"), pgdata):
+        shutil.rmtree(where)
+    remove_stand_in(stand_in)
+    os.mkdir(stand_in, 0o700)
+    if os.geteuid() == 0:
+        os.chown(stand_in, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    write_files(stand_in, {"PG_VERSION": f"{params['version']}\n", **texts}, owner)
+    defaults = parse_settings(read_text(layout.DEFAULTS) or "")
+    argv = layout.command(params, settings, defaults, module.get_bin_path("pg_createcluster", required=True))
+    rc, stdout, stderr = module.run_command(argv, environ_update={"LC_ALL": "C", "LANG": "C"})
     if rc:
         said = " ".join((stderr or stdout).split()) or f"it ended with {rc}"
-        gone = not os.path.exists(os.path.join(pgdata, "PG_VERSION"))  # it cleans up what it takes for its own
-        hint = "It has removed the data directory: restore that again" if gone else "Correct that and run it again"
-        raise ClusterError(f"pg_createcluster could not integrate the cluster: {said}. {hint}.")
+        raise ClusterError(f"pg_createcluster could not integrate the cluster: {said}. Correct that and run it again.")
+    finish(os.path.join(where, "postgresql.conf"), pgdata, owner)
+
+
+def remove_stand_in(path: str) -> None:
+    """Remove the directory of an earlier run. Raises ClusterError when it is somebody else's."""
+    if not os.path.lexists(path):
+        return
+    known = {"PG_VERSION", *layout.NAMES}
+    names = os.listdir(path) if os.path.isdir(path) and not os.path.islink(path) else ["?"]
+    if any(name not in known and not name.startswith(tuple(f".{each}." for each in known)) for name in names):
+        raise ClusterError(f"{path} is in the way: this module works there. Move it away.")
+    shutil.rmtree(path)
+
+
+def finish(path: str, pgdata: str, owner: os.stat_result) -> None:
+    """Name the data directory, which says that all is done, and remove what is not needed any more."""
+    text = layout.with_data_directory(read_text(path) or "", pgdata)
+    write_files(os.path.dirname(path), {os.path.basename(path): text}, owner)
+    os.chmod(path, 0o644)
+    remove_stand_in(layout.stand_in(pgdata))
+    for name in layout.NAMES:
+        remove(os.path.join(pgdata, name))
+
+
+def present(pgdata: str) -> dict[str, str]:
+    """Configuration files that the data directory has, and their texts."""
+    texts = {name: read_text(os.path.join(pgdata, name)) for name in layout.NAMES}
+    return {name: f"{text}\n" for name, text in texts.items() if text is not None}
+
+
+def write(module: AnsibleModule, where: str, settings: t.Mapping[str, t.Any], debian: bool) -> None:
+    """Make the configuration. Raises ClusterError."""
+    pgdata, version = module.params["data_directory"], module.params["version"]
+    owner, own = os.stat(pgdata), present(pgdata)
+    texts = {**layout.files(version, user_name(owner.st_uid), settings), **own}
+    if debian:
+        integrate(module, where, texts, settings)
+    else:
+        write_files(pgdata, {name: text for name, text in texts.items() if name not in own}, owner)
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Make the state true, or in check mode foretell it."""
-    params, program = module.params, module.get_bin_path("pg_createcluster")
+    params, pgdata = module.params, module.params["data_directory"]
     check_input(params)
-    debian, pgdata = bool(program), params["data_directory"]
+    debian = bool(module.get_bin_path("pg_createcluster"))
     changed = not is_configured(params, debian)
     there = os.path.exists(pgdata)
     if changed and (there or not module.check_mode):
         check_directory(pgdata, params["version"])
+    where = layout.configuration_directory(params["version"], params["name"]) if debian else pgdata
     owner = os.stat(pgdata).st_uid if there else None
     settings = wanted_settings(params, debian, owner)
     if changed and not module.check_mode:
-        write_files(module, pgdata, layout.files(params["version"], user_name(owner or 0), settings))
-        if program:
-            defaults = parse_settings(read_text(layout.DEFAULTS) or "")
-            integrate(module, layout.command(params, settings, defaults, program), pgdata)
-    where = layout.configuration_directory(params["version"], params["name"]) if debian else pgdata
+        write(module, where, settings, debian)
     after = {"configuration_directory": where, "port": params["port"], "settings": settings}
     return {
         "changed": changed,

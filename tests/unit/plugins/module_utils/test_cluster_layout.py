@@ -17,6 +17,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils._cluster_layout i
     configuration_directory,
     files,
     hba_lines,
+    with_data_directory,
 )
 
 PARAMS: dict[str, t.Any] = {
@@ -49,7 +50,7 @@ def test_as_text(value: t.Any, text: str) -> None:
 
 
 def test_command() -> None:
-    words = ["--start-conf", "auto", "-d", "/srv/pg", "-p", "5433"]
+    words = ["--start-conf", "auto", "-d", "/srv/pg.configure", "-p", "5433"]
     assert command(PARAMS, {"work_mem": "1MB"}, {"log_line_prefix": "x"}, "pc") == ["pc", *words, "17", "main"]
     defaults = {"ssl": "on", "log_line_prefix": "%%m "}
     settings = {"ssl": False, "log_line_prefix": "%m %c "}
@@ -57,6 +58,11 @@ def test_command() -> None:
         *("pc", *words, "-s", "/run/x"),
         *("-o", "log_line_prefix=%%m %%c ", "-o", "ssl=off", "17", "main"),
     ]
+
+
+def test_with_data_directory() -> None:
+    text = "port = 1\ndata_directory = '/x'\t\t# use data in another directory\n#data_directory = 'y'\n\n"
+    assert with_data_directory(text, "/srv/pg") == "port = 1\n#data_directory = 'y'\ndata_directory = '/srv/pg'\n"
 
 
 def test_configuration_directory() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import types
+import shutil
 import typing as t
 from pathlib import Path
 
 import pytest
 
+FILES = ["pg_hba.conf", "pg_ident.conf", "postgresql.conf"]
 PACKAGE = "ansible_collections.pgops.pgbackrest.plugins"
 Run = t.Callable[..., dict[str, t.Any]]
 
@@ -34,20 +35,48 @@ class Host:
         give(self.pgdata)
         self.defaults = root / "createcluster.conf"
         self.defaults.write_text("ssl = on\nlog_line_prefix = '%%m [%%p] '\n")
-        self.debian = True
+        self.debian, self.ends = True, "well"
+        self.started: list[list[str]] = []
 
     def command(self, *more: str) -> list[str]:
-        words = ["pg_createcluster", "--start-conf", "auto", "-d", str(self.pgdata), "-p", "5433"]
+        words = ["pg_createcluster", "--start-conf", "auto", "-d", f"{self.pgdata}.configure", "-p", "5433"]
         return [*words, *more, "17", "main"]
 
-    def integrate(self, data_directory: Path | None = None) -> None:
-        """What pg_createcluster does."""
+    def configured(self, data_directory: Path | None = None) -> Path:
+        """A cluster that has its configuration."""
         path = self.etc / "17/main/postgresql.conf"
         path.parent.mkdir(parents=True)
         path.write_text(f"data_directory = '{data_directory or self.pgdata}'\n")
+        return path
+
+    def run(self, argv: list[str], environ_update: dict[str, str]) -> tuple[int, str, str]:
+        """What pg_createcluster does with the directory that it is given, when it fails as well."""
+        self.started.append(argv)
+        assert environ_update["LC_ALL"] == "C"
+        given, where = Path(argv[argv.index("-d") + 1]), self.etc / "17/main"
+        assert sorted(path.name for path in given.iterdir()) == ["PG_VERSION", *FILES]
+        if where.exists():
+            return 1, "", "Error: cluster configuration already exists"
+        where.mkdir(parents=True)
+        for name in FILES:
+            (given / name).rename(where / name)
+            if self.ends == "killed":
+                return 1, "", "Error: killed"
+        with (where / "postgresql.conf").open("a") as file:
+            file.write(f"data_directory = '{given}'\nport = 5433\n")
+        if self.ends == "failed":
+            shutil.rmtree(given)
+            return 1, "", "Error: no space left\n"
+        return (0, "", "") if self.ends == "well" else (1, "", "Error: killed")
 
     def texts(self) -> dict[str, str]:
-        return {path.name: path.read_text() for path in self.pgdata.glob("*.conf")}
+        """The configuration."""
+        where = self.etc / "17/main" if self.debian else self.pgdata
+        return {path.name: path.read_text() for path in where.glob("*.conf")}
+
+    def files(self) -> list[str]:
+        """What is where the data is, and beside it."""
+        return sorted([*(path.name for path in self.pgdata.iterdir()), *(p.name for p in self.pgdata.parent.iterdir())])
 
 
 @pytest.fixture(name="host")
@@ -64,72 +93,83 @@ def host_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 def cluster_fixture(run_module: Run, host: Host, monkeypatch: pytest.MonkeyPatch) -> Run:
     from ansible.module_utils import basic
 
-    def run(commands: t.Sequence[t.Any] = (), check: bool = False, **params: t.Any) -> dict[str, t.Any]:
-        words = {"version": "17", "data_directory": str(host.pgdata), "port": 5433, **params}
-        if not host.debian:
-            monkeypatch.setattr(
-                importlib.import_module(f"{PACKAGE}.modules.cluster"), "AnsibleModule", _without_programs(basic)
-            )
-        return run_module("cluster", words, check, commands=commands)
+    class Module(basic.AnsibleModule):
+        def get_bin_path(self, arg: str, required: bool = False, opt_dirs: t.Any = None) -> str | None:
+            assert arg == "pg_createcluster"
+            return arg if host.debian else None
+
+        def run_command(self, argv: list[str], **more: t.Any) -> tuple[int, str, str]:
+            return host.run(argv, **more)
+
+    monkeypatch.setattr(importlib.import_module(f"{PACKAGE}.modules.cluster"), "AnsibleModule", Module)
+
+    def run(check: bool = False, **params: t.Any) -> dict[str, t.Any]:
+        return run_module(
+            "cluster", {"version": "17", "data_directory": str(host.pgdata), "port": 5433, **params}, check
+        )
 
     return run
 
 
-def _without_programs(basic: t.Any) -> t.Any:
-    class Module(basic.AnsibleModule):
-        def get_bin_path(self, arg: str, required: bool = False, opt_dirs: t.Any = None) -> None:
-            return None
-
-    return Module
-
-
 def test_debian(host: Host, cluster: Run) -> None:
     settings = {"max_connections": 200, "log_line_prefix": "%m %c ", "port": 1, "data_directory": "/x"}
+    before = host.files()
     foretold = cluster(check=True, settings=settings)
-    assert host.texts() == {}
-    argv = host.command("-o", "log_line_prefix=%%m %%c ")
-    result = cluster([(argv, 0, "", "")], settings=settings)
+    assert host.texts() == {} and host.files() == before
+    result = cluster(settings=settings)
     assert result == foretold and result["changed"]
+    assert host.started == [host.command("-o", "log_line_prefix=%%m %%c ")]
     assert (result["layout"], result["unit"]) == ("debian", "postgresql@17-main")
     assert result["configuration_directory"] == f"{host.etc}/17/main"
-    texts = host.texts()
-    assert sorted(texts) == ["pg_hba.conf", "pg_ident.conf", "postgresql.conf"]
-    assert texts["postgresql.conf"].splitlines()[1:] == ["log_line_prefix = '%m %c '", "max_connections = '200'"]
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in host.pgdata.glob("*.conf"))
-    host.integrate()
-    assert not cluster(settings=settings)["changed"]
+    assert sorted(host.texts()) == FILES
+    assert host.texts()["postgresql.conf"].splitlines()[1:] == [
+        "log_line_prefix = '%m %c '",
+        "max_connections = '200'",
+        "port = 5433",
+        f"data_directory = '{host.pgdata}'",
+    ]
+    assert host.files() == sorted([*before, "etc"])
+    assert not cluster(settings=settings)["changed"] and len(host.started) == 1
 
 
 def test_tls_as_debian_has_it_in_new_clusters(host: Host, cluster: Run, tmp_path: Path) -> None:
     (tmp_path / "no.key").touch(0o600)
     give(tmp_path / "no.key")
-    cluster([(host.command("-o", "ssl=on"), 0, "", "")])
+    cluster()
     assert "ssl = 'on'" in host.texts()["postgresql.conf"] and "no.key" in host.texts()["postgresql.conf"]
-    cluster([(host.command("-o", "ssl=off"), 0, "", "")], settings={"ssl": False})
+    shutil.rmtree(host.etc)
+    cluster(settings={"ssl": False})
     assert "ssl = 'off'" in host.texts()["postgresql.conf"] and "no.key" not in host.texts()["postgresql.conf"]
+    assert host.started == [host.command("-o", "ssl=on"), host.command("-o", "ssl=off")]
 
 
-def test_after_an_interruption_it_goes_on_and_keeps_what_others_wrote(host: Host, cluster: Run) -> None:
-    failed = cluster([(host.command(), 1, "", "Error: no initdb program\n")], settings={"work_mem": "1MB"})
-    assert failed["failed"] and "Error: no initdb program. Correct that and run it again." in failed["msg"]
+@pytest.mark.parametrize("ends", ["failed", "killed", "killed later"])
+def test_pg_createcluster_drops_no_data_and_is_run_again(host: Host, cluster: Run, ends: str) -> None:
     (host.pgdata / "pg_hba.conf").write_text("# mine\n")
-    cluster([(host.command(), 0, "", "")], settings={"work_mem": "2MB"})
+    host.ends = ends
+    failed = cluster(settings={"work_mem": "1MB"})
+    assert failed["failed"] and "Error: " in failed["msg"] and "Correct that and run it again." in failed["msg"]
+    assert (host.pgdata / "PG_VERSION").exists() and (host.pgdata / "pg_hba.conf").exists()
+    host.ends = "well"
+    if ends == "killed":  # it cleans up when it can
+        shutil.rmtree(host.etc)
+    assert cluster(check=True)["changed"]
+    assert cluster(settings={"work_mem": "2MB"})["changed"]
     assert "work_mem = '2MB'" in host.texts()["postgresql.conf"] and host.texts()["pg_hba.conf"] == "# mine\n"
+    assert not any(name.endswith((".configure", ".conf")) for name in host.files() if name != "createcluster.conf")
+    assert not cluster()["changed"]
 
 
-def test_pg_createcluster_removes_what_it_fails_on(tmp_path: Path) -> None:
-    module = importlib.import_module(f"{PACKAGE}.modules.cluster")
-    failing = types.SimpleNamespace(run_command=lambda argv, environ_update: (1, "", "Error: no space left"))
-    with pytest.raises(module.ClusterError, match=r"no space left\. It has removed the data directory: restore that"):
-        module.integrate(failing, [], str(tmp_path))
+def test_a_cluster_of_somebody_else_is_no_leftover(host: Host, cluster: Run) -> None:
+    path = host.configured()
+    assert not cluster()["changed"] and path.exists() and host.started == []
 
 
-def test_a_link_is_not_followed(host: Host, cluster: Run, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("# Managed by Ansible (pgops.pgbackrest.cluster)\nold\n")
-    os.symlink(tmp_path / "elsewhere", host.pgdata / "postgresql.conf")
-    cluster([(host.command(), 0, "", "")])
-    assert (tmp_path / "elsewhere").read_text().endswith("old\n")
-    assert not (host.pgdata / "postgresql.conf").is_symlink()
+def test_what_is_in_the_way_is_not_removed(host: Host, cluster: Run) -> None:
+    other = Path(f"{host.pgdata}.configure")
+    other.mkdir()
+    (other / "notes").touch()
+    assert "is in the way" in cluster()["msg"] and (other / "notes").exists()
 
 
 def test_elsewhere_than_on_debian(host: Host, cluster: Run) -> None:
@@ -151,7 +191,7 @@ def test_check_mode_before_the_restore(host: Host, cluster: Run) -> None:
 
 
 def test_the_configuration_of_another_directory(host: Host, cluster: Run) -> None:
-    host.integrate(Path("/srv/other"))
+    host.configured(Path("/srv/other"))
     for check in (True, False):
         assert "is the configuration of /srv/other, not of" in cluster(check=check)["msg"]
         assert "pg_dropcluster --stop 17 main" in cluster(check=check)["msg"]
