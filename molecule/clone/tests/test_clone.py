@@ -150,6 +150,7 @@ def refusals(host: t.Any) -> dict[str, tuple[dict[str, t.Any], str]]:
             "/no/mask.sql cannot be read on the controller",
         ),
         "SQL file for psql": ({"clone_sql_files": psql}, "line 2: \\set is a command of psql"),
+        "directory of somebody else": ({"clone_directory": stranger}, "not_ours"),
         "port in use": ({"clone_port": PORT}, "port_in_use"),
         "name of another clone": ({"clone_name": "moment", "clone_port": PORT}, "other_request"),
         "wrong passphrase": ({"pgbackrest_repositories": [wrong]}, "repository_unusable"),

@@ -90,3 +90,15 @@ def test_no_text_names_a_variable_that_there_is_not() -> None:
     }
     assert {"clone_set", "clone_bindir", "clone_target_timeline"} <= named
     assert named <= set(VARIABLES)
+
+
+def test_guide_explains_every_problem_of_a_clone() -> None:
+    code = re.compile(r"Problem\(\s*\"(\w+)\"")
+    sources = (ROOT / "plugins/module_utils").glob("_clone_*.py")
+    told = {found for path in sources for found in code.findall(path.read_text(encoding="utf-8"))}
+    page = (ROOT / "docs/clone.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page[page.index("\n## Messages\n") :], re.M)
+    shown = {found for row in rows for found in re.findall(r"\w+", row)}
+    assert len(told) > 10
+    assert told - shown == set()
+    assert shown - told <= {"space"}  # of the plan
