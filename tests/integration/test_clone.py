@@ -250,6 +250,48 @@ def test_the_clone_archives_nothing_and_follows_nobody_though_its_source_says_so
     assert sorted(str(path) for path in source.repo.rglob("*")) == files
 
 
+def write_rows(source: t.Any, until: threading.Event, may_write: threading.Lock) -> None:
+    """Write one row after the other, each in a commit of its own."""
+    while not until.is_set():
+        with may_write:
+            source.sql("INSERT INTO w DEFAULT VALUES")
+
+
+def test_a_clone_of_a_moment_while_the_source_goes_on_writing(lab: Lab) -> None:
+    """It has the rows of that moment, and the archive of the source gets nothing but the source's own WAL."""
+    source, until, may_write = lab.source, threading.Event(), threading.Lock()
+    source.start()
+    command = source.sql("SHOW archive_command")[0][0]
+    source.sql("ALTER SYSTEM SET archive_mode = 'on'")
+    source.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
+    source.sql("CREATE TABLE w (id serial)")
+    writer = threading.Thread(target=write_rows, args=(source, until, may_write))
+    writer.start()
+    try:
+        source.backup()
+        time.sleep(1.1)
+        with may_write:
+            moment, rows = source.sql(UTC_NOW)[0][0], source.sql("SELECT count(*) FROM w")[0][0]
+            time.sleep(0.1)
+        wait_for(lambda: source.sql(f"SELECT count(*) > {rows} FROM w") == [("t",)])
+        source.archive()
+        lab.restore(type="time", target=moment, target_action="promote", archive_mode="preserve")
+        made = well(lab.clone(target_type="time", target=moment))
+        assert lab.rows(made, "SELECT count(*) FROM w") == [rows]
+        assert made["clone"]["recovered_to"]["reached"] is True
+        lab.rows(made, "CREATE TABLE own ()")
+        lab.rows(made, "SELECT pg_switch_wal()")
+        source.archive()
+        time.sleep(1)
+    finally:
+        until.set()
+        writer.join()
+    names = [path.name for path in (source.repo / "archive").rglob("0000000*") if path.is_file()]
+    assert names and not [name for name in names if not name.startswith("00000001")]
+    # pgBackRest itself would refuse it, because of the directory: the clone does not even try.
+    assert lab.rows(made, "SELECT archived_count + failed_count FROM pg_stat_archiver") == ["0"]
+
+
 def test_failing_sql_leaves_the_clone_closed(lab: Lab) -> None:
     lab.restore()
     port = lab.source.port + 1
