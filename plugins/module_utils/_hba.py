@@ -17,6 +17,7 @@ from dataclasses import dataclass
 HEADER = "# Managed by Ansible (pgops.pgbackrest.replication): standbys"
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _KEYWORDS = ("all", "replication", "sameuser", "samerole", "samegroup")
+KEYWORDS = ("all", "samehost", "samenet")  # in place of an address
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 

@@ -92,7 +92,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the task asks for; ``addresses`` have no names in them any more."""
+    """What the task asks for; ``addresses`` have no names in them any more, of which one may have several.
+
+    ``standbys`` is how many there are at least.
+    """
 
     user: str
     password: str | None = None
@@ -100,6 +103,7 @@ class Wanted:
     addresses: t.Sequence[str] = ()
     present: t.Sequence[str] = ()
     absent: t.Sequence[str] = ()
+    standbys: int = 1
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def problems(server: Server, wanted: Wanted, now: datetime | None = None) -> lis
 
 
 def _of_settings(server: Server, wanted: Wanted) -> t.Iterator[Problem]:
-    settings, needed = server.settings, max(len(wanted.addresses), len(wanted.present), 1)
+    settings, needed = server.settings, max(wanted.standbys, len(wanted.present))
     if settings["wal_level"] == "minimal":
         yield Problem(
             "wal_level",

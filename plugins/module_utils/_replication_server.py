@@ -114,7 +114,7 @@ def resolve(addresses: t.Sequence[str]) -> list[str]:
     found: list[str] = []
     unknown = []
     for address in addresses:
-        if hba.as_network(address) or address.startswith("."):
+        if hba.as_network(address) or address.startswith(".") or address in hba.KEYWORDS:
             found.append(address)
             continue
         try:

@@ -44,6 +44,7 @@ options:
     description:
       - Addresses of standbys, as IP address, network, or name. A name is looked up on this host, because PostgreSQL
         compares names with what DNS says of an address.
+      - V(samenet), V(samehost), V(all), and a suffix such as V(.example.org), are taken as they are.
       - For each that no line of C(pg_hba.conf) is about, a line is added that asks for the password
         (C(scram-sha-256)), and PostgreSQL is reloaded. What the file has already counts, with any method of
         authentication. Lines are never removed.
@@ -263,6 +264,7 @@ def wanted_of(params: t.Mapping[str, t.Any]) -> Wanted:
         addresses=server.resolve(params["addresses"]),
         present=params["slots"].get("present") or [],
         absent=params["slots"].get("absent") or [],
+        standbys=max(1, len(params["addresses"])),
     )
 
 

@@ -142,6 +142,18 @@ def test_lines_that_reject_or_are_wrong(server: t.Any, run: t.Any) -> None:
     assert state(server) == before
 
 
+def test_addresses_that_are_no_numbers(server: t.Any, run: t.Any) -> None:
+    """PostgreSQL takes the lines, and they are found again."""
+    (server.pgdata / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
+    server.configure(listen_addresses="*", max_wal_senders="5")
+    server.stop()
+    server.start()
+    wanted = options(server, create_user=True, addresses=["samenet", ".example.org", "localhost", "fd00::1", "all"])
+    assert run("replication", wanted)["changed"]
+    assert not run("replication", wanted)["changed"]
+    assert server.sql("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL") == [("0",)]
+
+
 def test_slots(server: t.Any, run: t.Any) -> None:
     server.sql("SELECT pg_create_physical_replication_slot('old', true), pg_create_physical_replication_slot('busy')")
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -58,6 +58,8 @@ def with_slots(*slots: Slot) -> Server:
         (of_settings(wal_level="logical"), WANTED, []),
         (of_settings(max_wal_senders="0"), WANTED, ["max_wal_senders"]),
         (of_settings(max_wal_senders="1"), replace(WANTED, present=["a", "b"]), ["max_wal_senders"]),
+        (of_settings(max_wal_senders="1"), replace(WANTED, addresses=["10.0.0.1", "fd00::1"]), []),
+        (of_settings(max_wal_senders="1"), replace(WANTED, standbys=2), ["max_wal_senders"]),
         (of_settings(listen_addresses="localhost"), WANTED, []),
         (of_settings(listen_addresses="localhost"), replace(WANTED, addresses=["10.0.0.1"]), ["listen_addresses"]),
         (of_settings(listen_addresses="localhost, 10.0.0.9"), replace(WANTED, addresses=["10.0.0.1"]), []),

@@ -213,7 +213,8 @@ def test_names_are_looked_up(replication: Run, server: Server, monkeypatch: pyte
         return [(2, 1, 6, "", (address, 0)) for address in ("10.0.0.7", "10.0.0.7", "fe80::1%eth0")]
 
     monkeypatch.setattr(utils.socket, "getaddrinfo", look_up)
-    assert utils.resolve(["db2", ".example.org", "10.0.0.7"]) == ["10.0.0.7", "fe80::1", ".example.org"]
+    given = ["db2", ".example.org", "10.0.0.7", "samenet", "all"]
+    assert utils.resolve(given) == ["10.0.0.7", "fe80::1", ".example.org", "samenet", "all"]
     result = replication(create_user=True, addresses=["gone", "10.0.0.1"])
     assert [problem["code"] for problem in result["problems"]] == ["address_unknown"]
     assert "does not know the address of gone: Name or service not known." in result["msg"]
