@@ -44,8 +44,10 @@ SELECT pg_is_in_recovery() AS in_recovery, current_setting('server_version_num')
   CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,
   (SELECT source = 'command line' AND (pg_stat_file('patroni.dynamic.json', true)).size IS NOT NULL
      FROM pg_settings WHERE name = 'cluster_name') AS patroni,
-  (SELECT to_jsonb(r) FROM pg_stat_wal_receiver r) AS receiver
+  (SELECT to_jsonb(r) FROM pg_stat_wal_receiver r) AS receiver,
+  (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup') AS startup
 """
+_TITLE = re.compile(r"startup\s+(?:recovering|waiting for) (?P<timeline>[0-9A-F]{8})[0-9A-F]{16}")
 
 
 def look(module: AnsibleModule, pgdata: str) -> Local:
@@ -118,7 +120,7 @@ def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
     found = {
         "in_recovery": row["in_recovery"],
         "lsn": parse_lsn(row["lsn"]) if row["lsn"] else 0,
-        "timeline": row["timeline"],
+        "timeline": max(row["timeline"], replayed_timeline(row["startup"])),
         "seconds": round(row["seconds"], 3) if row["seconds"] is not None else None,
         "running_conninfo": row["conninfo"],
         "running_slot": row["slot"],
@@ -127,6 +129,19 @@ def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
         "patroni": row["patroni"],
     }
     return {**found, "restore_command": row["restore_command"]} if row["version"] >= 12 else found
+
+
+def replayed_timeline(pid: int | None) -> int:
+    """The timeline of the segment that a server replays, by the title of its process; 0 when that does not tell.
+
+    Without a process that receives WAL no view has it: ``pg_control`` is behind until the next restartpoint.
+    """
+    try:
+        title = read_text(f"/proc/{pid}/cmdline") if pid else None
+    except ClusterError:
+        return 0
+    match = _TITLE.search(title or "")
+    return int(match.group("timeline"), 16) if match else 0
 
 
 def receiver_of(row: t.Mapping[str, t.Any] | None) -> Receiver | None:

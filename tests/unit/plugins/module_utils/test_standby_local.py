@@ -251,3 +251,20 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_standby_local, "connect_to", refuse)
     assert not _standby_local.answers(module, "/x", "c")
+
+
+@pytest.mark.parametrize(
+    ("title", "timeline"),
+    [
+        ("postgres: 17/main: startup recovering 00000002000000000000001A", 2),
+        ("postgres: startup   waiting for 0000000A000000010000001A", 10),
+        ("postgres: 17/main: startup ", 0),
+        ("/usr/lib/postgresql/17/bin/postgres -D /data", 0),
+    ],
+)
+def test_replayed_timeline(monkeypatch: pytest.MonkeyPatch, title: str, timeline: int) -> None:
+    asked = []
+    monkeypatch.setattr(_standby_local, "read_text", lambda path: asked.append(path) or f"{title}\0\0\0")
+    assert _standby_local.replayed_timeline(4711) == timeline
+    assert asked == ["/proc/4711/cmdline"]
+    assert _standby_local.replayed_timeline(None) == 0
