@@ -192,48 +192,48 @@ def misled(on: On, name: str, host: str, address: str) -> t.Iterator[None]:
         on(name).check_output("cat /root/hosts >/etc/hosts")
 
 
-def test_wrong_and_unreachable_primaries_are_told_and_the_other_standby_is_served(
-    on: On, standby: t.Callable[..., t.Any]
-) -> None:
-    outcome, dummy = standby(rc=2, standby_upstream="db9")
-    assert "standby_upstream of db2 is db9, which is no host of the stanza (db1, db2, db3)" in outcome.output
+def test_wrong_and_unreachable_primaries_are_told_before_anything(on: On, standby: t.Callable[..., t.Any]) -> None:
+    """The name of the primary leads db2 to nobody, and db3 to another cluster."""
     started = {name: query(on(name), "SELECT pg_postmaster_start_time()") for name in ("db2", "db3")}
-    other = on("backup1").check_output("hostname --ip-address").split()[0]
+    address = on("backup1").check_output("hostname --ip-address").split()[0]
     program = "/usr/lib/postgresql/17/bin"
-    with misled(on, "db3", "db1", other):
+    control = f"{program}/pg_ctl --pgdata=/tmp/other --log=/tmp/other.log --wait"
+    as_postgres(on("backup1"), f"{program}/initdb --auth=trust --pgdata=/tmp/other")
+    as_postgres(on("backup1"), "sh -c 'echo host all,replication all all trust >>/tmp/other/pg_hba.conf'")
+    as_postgres(on("backup1"), control + """ --options="-h '*' -k /tmp" start""")
+    as_postgres(
+        on("backup1"), "psql --host=/tmp --dbname=postgres --command='CREATE ROLE replicator REPLICATION LOGIN'"
+    )
+    with misled(on, "db2", "db1", "127.0.0.9"), misled(on, "db3", "db1", address):
+        on("db2").check_output("systemctl stop postgresql@17-main")  # it would answer there itself
         outcome, result = standby(rc=2)
-        assert by_host(result)["db3"]["codes"] == ["upstream_unreachable"], result
-        assert not by_host(result)["db2"]["failed"] and by_host(result)["db2"]["streaming"]
-        as_postgres(on("backup1"), f"{program}/initdb --auth=trust --pgdata=/tmp/other")
-        as_postgres(on("backup1"), "sh -c 'echo host all,replication all all trust >>/tmp/other/pg_hba.conf'")
-        control = f"{program}/pg_ctl --pgdata=/tmp/other --log=/tmp/other.log --wait"
-        as_postgres(on("backup1"), control + """ --options="-h '*' -k /tmp" start""")
-        query_there = "psql --host=/tmp --dbname=postgres --command='CREATE ROLE replicator LOGIN REPLICATION'"
-        as_postgres(on("backup1"), query_there)
-        outcome, result = standby(rc=2)
-        as_postgres(on("backup1"), f"{control} --mode=immediate stop")
-        on("backup1").check_output("rm -r /tmp/other /tmp/other.log")
-        assert by_host(result)["db3"]["codes"] == ["upstream_other_cluster"], result
-        assert "Nothing was stopped or overwritten there." in by_host(result)["db3"]["failed"]
-    assert started == {name: query(on(name), "SELECT pg_postmaster_start_time()") for name in started}
-    assert followers(on, "db1") == "db2 db2,db3 db3"
+    as_postgres(on("backup1"), f"{control} --mode=immediate stop")
+    on("backup1").check_output("rm -r /tmp/other /tmp/other.log")
+    found = by_host(result)
+    assert (found["db2"]["codes"], found["db3"]["codes"]) == (["upstream_unreachable"], ["upstream_other_cluster"]), (
+        found
+    )
+    assert "Nothing was stopped or overwritten there." in found["db3"]["failed"]
+    assert query(on("db3"), "SELECT pg_postmaster_start_time()") == started["db3"]
+    assert sum(outcome.changed().values()) == 0, outcome.output
+    on("db2").check_output("systemctl start postgresql@17-main")
+    wait_for(lambda: followers(on, "db1") == "db2 db2,db3 db3", "both standbys streaming again")
 
 
 def test_wrong_credentials_end_the_play_before_anything(on: On, standby: t.Callable[..., t.Any]) -> None:
     wrong = {"standby_password": f"{playbook.SECRETS}-wrong", "standby_create_user": False}
     outcome, result = standby(rc=2, **wrong)
-    assert "standby_password" in outcome.output and "replicator" in outcome.output, outcome.output
+    assert "The role replicator has another password than the given one" in outcome.output, outcome.output
+    assert "Give the right one in standby_password" in outcome.output
     assert result == {} and sum(outcome.changed().values()) == 0
-    outcome, result = standby(rc=2, standby_user="nobody_there", standby_create_user=False)
-    assert "nobody_there" in outcome.output and "standby_create_user" in outcome.output, outcome.output
 
 
 def test_a_build_that_was_killed_goes_on(on: On, standby: t.Callable[..., t.Any]) -> None:
     """The disk of db3 is new. pgBackRest is killed there as soon as it has restored a little."""
     on("db3").check_output(f"systemctl stop postgresql@17-main && rm -r {DATA} {DATA}.restore")
     on("db3").check_output(
-        "systemd-run --collect --unit=killer timeout 120 sh -c"
-        f" 'until [ -e {DATA}/backup.manifest ]; do :; done; while ! pkill --signal KILL --full [p]gbackrest.*restore; do :; done'"
+        f"systemd-run --collect --unit=killer timeout 120 sh -c 'until [ -e {DATA}/backup.manifest ]; do :; done;"
+        " while ! pkill --signal KILL --full [p]gbackrest.*restore; do :; done'"
     )
     outcome, result = standby(rc=2)
     assert f"{DATA} may hold half a restore" in by_host(result)["db3"]["failed"], outcome.output
@@ -269,8 +269,9 @@ def test_after_a_failover_the_next_scheduled_backup_succeeds(on: On) -> None:
     wait_until_archived(on("db1"), add_rows(on("db1")))
     check_rows(on, "db1", "db2", "db3")
     expected = rows(on("db1"))
-    # One that does not follow the new primary is waited for by each backup, which then fails (082).
-    for name in ("db1", "db3"):
+    # One that does not follow the new primary is waited for by each backup, which then fails (082). It must not get the
+    # last WAL of the old primary from the archive, which the new one may not have.
+    for name in ("db3", "db1"):
         on(name).check_output("systemctl stop postgresql@17-main")
 
     query(on("db2"), "SELECT pg_promote()")
@@ -308,7 +309,6 @@ def test_standbys_after_the_failover(on: On, standby: t.Callable[..., t.Any]) ->
     assert found["copied_bytes"] < found["bytes"] / 3, found
     assert followers(on, "db2") == "db1 db1,db3 db3"
     check_rows(on, "db2", "db1", "db3")
-    assert set(standby()[0].changed().values()) == {0}
 
 
 def test_no_slots_and_no_wal_are_left_behind(on: On) -> None:
@@ -347,7 +347,7 @@ def accident(on: On) -> Accident:
     wait_until_archived(on("db2"), add_rows(on("db2")))
     good_rows = rows(on("db2"))
     moment = query(on("db2"), "SELECT clock_timestamp()")
-    query(on("db2"), "DELETE FROM customer WHERE id % 2 = 0")
+    query(on("db2"), "DELETE FROM customer WHERE id % 2 = 0; SELECT pg_switch_wal()")
     bad_rows = rows(on("db2"))
     assert bad_rows != good_rows
     for name in ("db1", "db3"):
@@ -387,8 +387,6 @@ def test_the_standbys_are_rebuilt_where_asked(on: On, first: Accident) -> None:
 
 
 def test_standbys_are_rebuilt_by_delta_after_a_restore_in_place(on: On, standby: t.Callable[..., t.Any]) -> None:
-    standby()  # as the inventory says
-    assert followers(on, "db2") == "db1 db1,db3 db3"
     second = accident(on)
     playbook.succeed("restore", variables={**second.restore, "restore_mode": "delta", "restore_backup": "false"})
     assert rows(on("db2")) == second.good_rows
@@ -401,5 +399,4 @@ def test_standbys_are_rebuilt_by_delta_after_a_restore_in_place(on: On, standby:
     assert followers(on, "db2") == "db1 db1,db3 db3"
     followed = query(on("db1"), "SELECT pg_is_in_recovery(), received_tli FROM pg_stat_wal_receiver")
     assert followed == f"t|{service.timeline(on('db2'))}"
-    assert set(standby()[0].changed().values()) == {0}
     playbook.succeed("status", variables={"status_fail": "true"})
