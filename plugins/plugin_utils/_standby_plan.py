@@ -81,6 +81,7 @@ def _record(host: str, link: Record, known: Record) -> Record:
         "bytes": restore.get("expected_bytes"),
         "wal_bytes": (restore.get("wal") or {}).get("bytes"),
         "rescue_bytes": (restore.get("rescue") or {}).get("bytes"),
+        "timeline": known.get("timeline"),
         # What an earlier run has begun to overwrite need not be confirmed again.
         "overwrites": [item["path"] for item in restore.get("overwrites") or []] if state == "cluster" else [],
         "warnings": [in_our_words(text) for text in restore.get("warnings") or []],
@@ -105,6 +106,10 @@ def _lines(record: Record) -> list[str]:
     more += [f"overwrites {path}: only files that differ are copied" for path in record["overwrites"]]
     if record["rescue_bytes"]:
         more.append(f"keeps {size(record['rescue_bytes'])} of WAL that no repository has")
+    if record["timeline"]:
+        more.append(
+            f"stays on timeline {record['timeline']}, because the archive has a newer one that is not the primary's"
+        )
     more += [f"note: {warning}" for warning in record["warnings"]]
     if record["action"] not in ("refuse", "unknown"):
         slot = f", slot {record['slot']}" if record["slot"] else ""

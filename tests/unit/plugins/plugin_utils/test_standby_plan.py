@@ -116,6 +116,14 @@ def test_plan() -> None:
     assert [item["action"] for item in found["data"]["standbys"]] == ["rebuild", "provision"]
 
 
+def test_a_timeline_of_somebody_else() -> None:
+    """Somebody promoted another host, whose timeline is in the archive."""
+    known = {"judgement": judgement(DIVERGED), "plan": restore_plan(), "timeline": 4}
+    lines = plan(PLACE, hostvars(db2=known), "")["lines"]
+    assert lines[4].strip() == "stays on timeline 4, because the archive has a newer one that is not the"
+    assert lines[5].strip() == "primary's"
+
+
 @pytest.mark.parametrize(
     ("confirm", "sentence"),
     [("main", ""), ("orders", "standby_confirm is orders, which is not the stanza. Give standby_confirm=main")],
