@@ -263,8 +263,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_replayed_timeline(monkeypatch: pytest.MonkeyPatch, title: str, timeline: int) -> None:
-    asked = []
-    monkeypatch.setattr(_standby_local, "read_text", lambda path: asked.append(path) or f"{title}\0\0\0")
+    titles = {"/proc/4711/cmdline": f"{title}\0\0\0"}
+    monkeypatch.setattr(_standby_local, "read_text", titles.__getitem__)
     assert _standby_local.replayed_timeline(4711) == timeline
-    assert asked == ["/proc/4711/cmdline"]
     assert _standby_local.replayed_timeline(None) == 0
