@@ -24,7 +24,7 @@ VERSIONS = {"pg15": "15 / 2.45", "pg17": "17 / 2.55.1", "pg18": "18 / 2.60.0"}
 # The one with a second drop, so that the user has to choose.
 TWO_DROPS = "pg15"
 pytestmark = pytest.mark.timeout(900)
-CLIENTS, TRANSACTIONS = 4, 1000
+CLIENTS, TRANSACTIONS = 4, 2000
 COMMIT = re.compile(r"tx: +(\d+), lsn: .*desc: COMMIT ")
 LEDGER = "SELECT string_agg(xid::text, ' ') FROM pgbench_history"
 BALANCES = (
