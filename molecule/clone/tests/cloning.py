@@ -17,6 +17,7 @@ import time
 import typing as t
 
 import playbook
+import yaml
 from live import as_postgres, wait_for
 
 DIRECTORY = "/var/lib/postgresql/clones"
@@ -64,6 +65,35 @@ def sql_file(name: str, text: str) -> str:
 def said(outcome: playbook.Outcome) -> str:
     """The output as one line of words: Ansible wraps long sentences."""
     return " ".join(outcome.output.split())
+
+
+def refused_together(host: str, cases: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """Ask for several clones that are refused, and return what is told of each.
+
+    One run of Ansible, in which the host has a name and variables of its own for each.
+    """
+    where = {"ansible_docker_host": f"{os.environ['MOLECULE_SCENARIO_NAME']}-{host}"}
+    names = {name: f"case-{number}" for number, name in enumerate(cases)}
+    hosts = {names[name]: {"clone_name": names[name], **given, **where} for name, given in cases.items()}
+    path = playbook.ephemeral("refused.yml")
+    with open(path, "w", encoding="utf-8") as file:
+        yaml.safe_dump({"refused": {"hosts": hosts}}, file)
+    command = playbook.command_of("clone", f"--inventory={path}", variables={"clone_hosts": "refused"})
+    form = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_CALLBACK_FORMAT_PRETTY": "false"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **form})
+    assert playbook.SECRETS not in done.stdout + done.stderr, "A secret stands in what Ansible printed."
+    told: dict[str, str] = dict.fromkeys(names.values(), "")
+    for alias, result in re.findall(r"^fatal: \[([\w-]+)\]: FAILED! => (\{.*\})$", done.stdout, re.MULTILINE):
+        told[alias] += _words(json.loads(result))
+    assert all(told.values()), done.stdout
+    return {name: told[alias] for name, alias in names.items()}
+
+
+def _words(result: dict[str, t.Any]) -> str:
+    """Message and problems of a failed task."""
+    problems = [problem for problem in result.get("problems") or [] if isinstance(problem, dict)]
+    parts = [result["msg"], *(part for problem in problems for part in problem.values())]
+    return " ".join(" ".join(map(str, parts)).split()) + " "
 
 
 # What must not change

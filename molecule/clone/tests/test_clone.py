@@ -9,7 +9,6 @@ another.
 from __future__ import annotations
 
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 
 import cloning
 import playbook
@@ -168,14 +167,9 @@ def test_refused_before_anything_is_done(
     cases, table = refusals(ci1), ["| asked for | told |", "|---|---|"]
     before = cloning.tree(ci1), query(ci1, "SELECT pg_postmaster_start_time()", port=PORT)
 
-    def refuse(given: dict[str, t.Any]) -> playbook.Outcome:
-        return playbook.run("clone", variables=variables("refused", **given))
-
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = dict(zip(cases, pool.map(refuse, (given for given, words in cases.values())), strict=True))
+    told = cloning.refused_together("ci1", {name: given for name, (given, words) in cases.items()})
     for name, (_, words) in cases.items():
-        assert outcomes[name].rc != 0, f"{name}: {outcomes[name].output}"
-        assert words in said(outcomes[name]), f"{name}: {outcomes[name].output}"
+        assert words in told[name], f"{name}: {told[name]}"
         table.append(f"| {name} | {words} |")
     assert (cloning.tree(ci1), query(ci1, "SELECT pg_postmaster_start_time()", port=PORT)) == before
     cloning.only_own_wal(Story.archived, cloning.repository(db1))
@@ -210,7 +204,7 @@ def test_plan_leaves_nothing(ci1: t.Any) -> None:
 
 def test_replaced_by_one_of_another_moment_with_one_database(ci1: t.Any) -> None:
     given = {"clone_replace": True, "clone_db_include": "shop", "clone_target_immediate": True}
-    result = make("moment", clone_ttl="60s", clone_env=playbook.ephemeral("moment.env"), **given)
+    result = make("moment", clone_ttl="90s", clone_env=playbook.ephemeral("moment.env"), **given)
     assert result["databases"] == ["postgres", "shop"]
     assert [str(item) for item in result["dropped"]] == ["crm"]
     assert query(ci1, "SELECT datname FROM pg_database WHERE datname = 'crm'", port=result["port"]) == ""

@@ -96,3 +96,16 @@ def test_filters_of_the_standby_role(hostvars: dict[str, t.Any]) -> None:
     assert told["why"] == "No. Nothing was stopped or overwritten there."
     assert list(call("standby_summary", place, known, ["db1"])["failed"]) == ["db2"]
     assert call("standby_conninfo", {"host": "db1", "user": "it's"}) == r"host=db1 user='it\'s'"
+
+
+def test_filters_of_the_clone_role() -> None:
+    wanted = call("clone_request", {"name": "ci", "target_lsn": "0/3000028"}, [], ["main"])
+    assert wanted["problems"] == []
+    variables = {"pgbackrest_repositories": [{"type": "posix", "path": "/backup"}]}
+    source = call("clone_source", wanted, variables, FACTS, "ci1")
+    assert source == {"file": f"{wanted['directory']}/pgbackrest.conf", "own": True, "problems": []}
+    assert call("clone_configuration", wanted, variables, FACTS, "/x")["global"]["log-path"] == "/x/log"
+    plan = {"id": "1", "mode": "full", "text": ["Plan 1"]}
+    assert call("clone_plan_lines", plan, wanted)[0] == "Plan 1"
+    assert call("clone_refusal", {"msg": "No."})["words"] == "No."
+    assert set(importlib.import_module(f"{PACKAGE}.clone_summary").FilterModule().filters()) == {"clone_summary"}
