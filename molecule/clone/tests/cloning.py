@@ -114,10 +114,10 @@ def only_own_wal(before: dict[str, str], after: dict[str, str]) -> None:
     assert [path for path in after if path not in before and not wal.fullmatch(path)] == []
 
 
-def tree(host: t.Any) -> str:
+def tree(host: t.Any) -> set[str]:
     """What a play could leave on the host: configuration, units, clones."""
     places = f"/etc /run/systemd/transient /var/log/pgbackrest /var/spool {DIRECTORY}"
-    return str(host.check_output(f"find {places} -printf '%p %m %u %s %l\\n' 2>/dev/null | sort; true"))
+    return set(host.check_output(f"find {places} -printf '%p %m %u %s %l\\n' 2>/dev/null; true").splitlines())
 
 
 def traces(host: t.Any, name: str) -> str:
