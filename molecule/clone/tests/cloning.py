@@ -83,7 +83,9 @@ def refused_together(host: str, cases: t.Mapping[str, t.Mapping[str, t.Any]]) ->
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **form})
     assert playbook.SECRETS not in done.stdout + done.stderr, "A secret stands in what Ansible printed."
     told: dict[str, str] = dict.fromkeys(names.values(), "")
-    for alias, result in re.findall(r"^fatal: \[([\w-]+)\]: FAILED! => (\{.*\})$", done.stdout, re.MULTILINE):
+    for alias, result in re.findall(
+        r"^fatal: \[([\w-]+)\]: FAILED! => (\{.*\})$", done.stdout + done.stderr, re.MULTILINE
+    ):
         told[alias] += _words(json.loads(result))
     assert all(told.values()), done.stdout
     return {name: told[alias] for name, alias in names.items()}

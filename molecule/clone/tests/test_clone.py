@@ -213,7 +213,6 @@ def test_replaced_by_one_of_another_moment_with_one_database(ci1: t.Any) -> None
     assert shop == "5000"
     with open(playbook.ephemeral("moment.env"), encoding="utf-8") as file:
         assert file.read() == f"PGHOST=localhost\nPGPORT={result['port']}\nCLONE_NAME=moment\nCLONE_HOST=ci1\n"
-    Story.result = result
 
 
 def test_clone_on_the_host_of_its_source(db1: t.Any) -> None:
@@ -240,12 +239,3 @@ def test_clone_that_archives_to_a_stanza_of_its_own(db1: t.Any) -> None:
     remove("own", clone_hosts="db1")
     remove("beside", clone_hosts="db1")
     assert cloning.traces(db1, "own") + cloning.traces(db1, "beside") == ""
-
-
-# How it ends
-
-
-def test_clone_removes_itself_when_its_time_is_over(ci1: t.Any) -> None:
-    assert Story.result["expires_at"]
-    wait_for(lambda: cloning.traces(ci1, "moment") == "", "a host without the clone")
-    assert remove("moment").changed()["ci1"] == 0
