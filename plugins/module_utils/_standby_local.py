@@ -13,9 +13,9 @@ import signal
 import struct
 import typing as t
 
-from ._cluster import ClusterError, auto_conf_settings, own_server, parse_settings, read_text
+from ._cluster import ClusterError, ControlData, auto_conf_settings, own_server, parse_settings, read_text
 from ._conninfo import SECRETS, parse
-from ._directory import Directory, read_directory
+from ._directory import read_directory
 from ._durable import sync_directory
 from ._recovery import last_words
 from ._recovery_settings import quoted
@@ -56,7 +56,7 @@ def look(module: AnsibleModule, pgdata: str) -> Local:
     if directory.state != "cluster" or directory.control is None:
         return Local(directory.state)
     server = own_server(pgdata)
-    known = {**_known(directory), "alive": bool(server and server.alive)}
+    known = {**_known(directory.path, directory.control), "alive": bool(server and server.alive)}
     if not known["alive"]:
         return Local(**known)
     try:
@@ -72,12 +72,10 @@ def look(module: AnsibleModule, pgdata: str) -> Local:
     return Local(**{**known, **asked, "connected": True})
 
 
-def _known(directory: Directory) -> dict[str, t.Any]:
+def _known(pgdata: str, control: ControlData) -> dict[str, t.Any]:
     """What the files tell."""
-    control = directory.control
-    assert control is not None
-    least, timeline = least_recovery(directory.path)
-    settings = follow_settings(directory.path, int(control.pg_version))
+    least, timeline = least_recovery(pgdata)
+    settings = follow_settings(pgdata, int(control.pg_version))
     return {
         "content": "cluster",
         "system_identifier": str(control.system_identifier),
@@ -85,7 +83,7 @@ def _known(directory: Directory) -> dict[str, t.Any]:
         "cluster_state": control.state,
         "timeline": max(control.timeline, timeline),
         "lsn": max(control.checkpoint_lsn, least),
-        "standby": is_standby(directory.path),
+        "standby": is_standby(pgdata),
         "conninfo": settings.get("primary_conninfo", ""),
         "slot": settings.get("primary_slot_name", ""),
         "restore_command": settings.get("restore_command", ""),

@@ -110,7 +110,7 @@ def _no_stanza(names: t.Sequence[str], wanted: str) -> str:
 
 
 def _list_problems(name: str, entries: t.Mapping[str, Record], listed: t.Sequence[str]) -> t.Iterator[str]:
-    first = next(iter(entries))
+    first = next(iter(entries), "")
     for host, entry in entries.items():
         if entry["hosts"] != listed:
             yield (

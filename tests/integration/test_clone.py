@@ -242,7 +242,7 @@ def test_the_clone_archives_nothing_and_follows_nobody_though_its_source_says_so
     assert (shown["listen_addresses"], shown["shared_buffers"]) == ("localhost", "2048")
     assert shown["unix_socket_directories"] == str(lab.sockets)
     assert not (source.root / "ended").exists()
-    for _ in range(3):
+    for _time in range(3):
         clone.sql("SELECT pg_logical_emit_message(false, 'own', 'WAL')")
         clone.sql("SELECT pg_switch_wal()")
     time.sleep(1)

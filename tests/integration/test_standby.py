@@ -70,8 +70,8 @@ def standby_fixture(primary: t.Any) -> t.Iterator[t.Any]:
     copy.stop("immediate")
 
 
-def options(primary: t.Any, standby: t.Any, **more: t.Any) -> dict[str, t.Any]:
-    upstream = {"host": "127.0.0.1", "port": primary.port, "user": "replicator", "password": PASSWORD}
+def options(source: t.Any, standby: t.Any, **more: t.Any) -> dict[str, t.Any]:
+    upstream = {"host": "127.0.0.1", "port": source.port, "user": "replicator", "password": PASSWORD}
     return {
         "pgdata": str(standby.pgdata),
         "login_host": standby.socket_dir,
