@@ -82,7 +82,7 @@ def story_fixture(protected: t.Any) -> Story:
 def test_promotion_is_judged_cleaned_and_left_alone_the_second_time(story: Story, run: Run) -> None:
     story.restore("--type=time", f"--target={story.before_b}", "--target-action=promote")
     params = {**story.params, "target_type": "time", "target": story.before_b}
-    first = run("recovery", {**params, "clean": False})
+    first = run("recovery", {**params, "clean": False, "checkpoint": False})
     assert not first["failed"], first
     assert (first["outcome"], first["reached"], first["changed"]) == ("promoted", True, False)
     assert (first["timeline_before"], first["timeline"]) == (1, 2)
