@@ -117,9 +117,11 @@ def only_own_wal(before: dict[str, str], after: dict[str, str]) -> None:
 
 
 def tree(host: t.Any) -> set[str]:
-    """What a play could leave on the host: configuration, units, clones."""
+    """What a play could leave on the host: configuration, units, clones. Not what the servers of clones write."""
     places = f"/etc /run/systemd/transient /var/log/pgbackrest /var/spool {DIRECTORY}"
-    return set(host.check_output(f"find {places} -printf '%p %m %u %s %l\\n' 2>/dev/null; true").splitlines())
+    of_servers = f"-path '{DIRECTORY}/*/data/*' -prune -o -path '{DIRECTORY}/*/postgresql.log' -o"
+    shown = "-printf '%p %m %u %s %l\\n'"
+    return set(host.check_output(f"find {places} {of_servers} {shown} 2>/dev/null; true").splitlines())
 
 
 def traces(host: t.Any, name: str) -> str:
