@@ -44,7 +44,7 @@ demo: packages $(ANSIBLE)/installed $(COLLECTION) ## Show a point-in-time recove
 demo-clean: $(ANSIBLE)/installed $(COLLECTION) ## Remove what the demo made (Debian packages stay installed)
 	@$(call playbook,pgops.pgbackrest.demo -e demo_state=absent $(DEMO_ARGS))
 
-test: ## Run all tiers: lint, unit, integration, molecule
+test: ## Run all tiers: lint, unit, integration, molecule (more with PGOPS_ALL_VERSIONS=1 PGOPS_ALL_RESTORES=1)
 	@failed=0; \
 	for tier in $(TIERS); do \
 	    echo "== $$tier"; \
