@@ -17,9 +17,9 @@ import shutil
 import typing as t
 from dataclasses import dataclass
 
+from . import _durable
 from ._cluster import owner as owner_of
 from ._directory import MANIFEST, SIGNAL_FILES
-from ._durable import read_json, sync_directory, write_json
 
 DEFAULT_PARENT = "/var/lib/postgresql/clones"
 LONGEST_SOCKET = 107  # bytes, sun_path of Linux with its end
@@ -133,13 +133,13 @@ def acting_as(owner: str) -> t.Iterator[None]:
 def read_marker(place: Place) -> dict[str, t.Any] | None:
     """What clone.json says; None without one. Raises ClusterError."""
     with acting_as(place.owner):
-        return read_json(place.marker)
+        return _durable.read_json(place.marker)
 
 
 def write_marker(place: Place, marker: t.Mapping[str, t.Any]) -> None:
     """Write clone.json."""
     with acting_as(place.owner):
-        write_json(place.marker, marker)
+        _durable.write_json(place.marker, marker)
 
 
 def write_text(place: Place, path: str, text: str) -> bool:
@@ -147,16 +147,7 @@ def write_text(place: Place, path: str, text: str) -> bool:
     with acting_as(place.owner):
         if read_text(path) == text:
             return False
-        temporary = f"{path}.tmp"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(os.path.dirname(path))
+        _durable.write_text(path, text)
     return True
 
 

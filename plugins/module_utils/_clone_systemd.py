@@ -12,7 +12,7 @@ import typing as t
 from datetime import datetime
 
 from ._clone_command import MARKER
-from ._clone_place import Place, removed_names
+from ._clone_place import Place, read_text, removed_names
 from ._schedule import unit_word
 from ._schedule_files import STAMP_DIRECTORY, SYSTEMD_DIRECTORY
 from ._schedule_systemd import order, runs, show
@@ -147,11 +147,7 @@ def foreign_units(place: Place) -> list[str]:
 
 def read_unit(place: Place, suffix: str) -> str | None:
     """Text of one of the units; None when it is missing."""
-    path = unit_path(place, suffix)
-    if os.path.islink(path) or not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    return read_text(unit_path(place, suffix))
 
 
 def write_units(module: AnsibleModule, place: Place, texts: t.Mapping[str, str | None]) -> bool:

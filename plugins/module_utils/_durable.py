@@ -35,17 +35,23 @@ def make_private_directory(path: str) -> None:
     sync_directory(parent)
 
 
-def write_json(path: str, data: t.Mapping[str, t.Any]) -> None:
-    """Replace a file (mode 0600) by this data, all at once."""
+def write_text(path: str, text: str) -> None:
+    """Replace a file (mode 0600) by this text, all at once. No link that lies there is followed."""
     temporary = f"{path}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync_directory(os.path.dirname(path))
+
+
+def write_json(path: str, data: t.Mapping[str, t.Any]) -> None:
+    """Replace a file (mode 0600) by this data, all at once."""
+    write_text(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path: str) -> dict[str, t.Any] | None:

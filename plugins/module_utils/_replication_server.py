@@ -16,6 +16,7 @@ from . import _hba as hba
 from ._problem import PlanError, Problem
 from ._replication import LEAST, Role, Server, Slot, Work, standby_settings
 from ._scram import verifier
+from ._server_watch import TIMELINE
 from ._sql import DatabaseError, query
 
 if t.TYPE_CHECKING:
@@ -28,11 +29,9 @@ _SETTINGS = (
     "WHERE source = 'configuration file' OR name = ANY(%s)"
 )
 _NEEDED = ("wal_level", "max_wal_senders", "max_replication_slots", "listen_addresses", "hba_file", "port")
-_IDENTITY = """
+_IDENTITY = f"""
 SELECT system_identifier, pg_is_in_recovery() AS in_recovery,
-  CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-         (SELECT received_tli FROM pg_stat_wal_receiver))
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
+  {TIMELINE} AS timeline
 FROM pg_control_system()
 """
 _ROLE = """

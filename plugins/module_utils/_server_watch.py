@@ -31,13 +31,15 @@ _LOG_TAIL = 1024 * 1024  # bytes
 _PROMOTION_WAIT = 60  # seconds
 _DEBIAN_CONFIGURATIONS, _DEBIAN_LOGS = "/etc/postgresql/*/*/postgresql.conf", "/var/log/postgresql"
 
-_SEEN = """
+# The timeline of a server, which no function tells.
+TIMELINE = """CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+         (SELECT received_tli FROM pg_stat_wal_receiver))
+       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END"""
+_SEEN = f"""
 SELECT pg_is_in_recovery() AS in_recovery, pg_last_wal_replay_lsn()::text AS replay_lsn,
   pg_last_xact_replay_timestamp() AS last_commit, current_setting('server_version_num')::int AS version,
   (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS data_directory,
-  CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-         (SELECT received_tli FROM pg_stat_wal_receiver))
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
+  {TIMELINE} AS timeline
 """
 _PAUSED = "SELECT CASE WHEN pg_is_in_recovery() THEN {} ELSE false END AS paused"
 _PAUSE_STATE = "pg_get_wal_replay_pause_state() = 'paused'"  # PostgreSQL 14 and newer tell a request from the fact
@@ -79,12 +81,7 @@ def connect_to(module: AnsibleModule, pgdata: str) -> t.Any:
 
 def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
     row = query(connection, _SEEN)[0]
-    directory = row["data_directory"]
-    if directory and os.path.realpath(directory) != os.path.realpath(pgdata):
-        raise WrongServer(
-            f"The server that answered works on {directory}, not on {pgdata}. Correct login_host and login_port, or "
-            "leave them out."
-        )
+    refuse_wrong_server(row["data_directory"], pgdata)
     state = _PAUSE_STATE if row["version"] >= 140000 else "pg_is_wal_replay_paused()"
     return {
         "in_recovery": row["in_recovery"],
@@ -97,6 +94,15 @@ def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
 
 class WrongServer(Exception):
     """Another server than that of the data directory answered; the text says which."""
+
+
+def refuse_wrong_server(directory: str | None, pgdata: str) -> None:
+    """Raise WrongServer when the server that answered works on another directory; None when it does not tell."""
+    if directory and os.path.realpath(directory) != os.path.realpath(pgdata):
+        raise WrongServer(
+            f"The server that answered works on {directory}, not on {pgdata}. Correct login_host and login_port, or "
+            "leave them out."
+        )
 
 
 def _control(pgdata: str) -> t.Any:

@@ -20,7 +20,7 @@ from ._durable import sync_directory
 from ._recovery import last_words
 from ._recovery_settings import quoted
 from ._replication_server import keep_quiet, reload_server
-from ._server_watch import WrongServer, connect_to, find_log, is_standby, read_log
+from ._server_watch import TIMELINE, connect_to, find_log, is_standby, read_log, refuse_wrong_server
 from ._sql import DatabaseError, query, settings
 from ._standby import Local, Receiver, Wanted, configured, in_force
 from ._wal import parse_lsn
@@ -30,13 +30,11 @@ if t.TYPE_CHECKING:
 
 _MUTE = "FATAL"  # in capitals, as nobody else writes it, so that a run after an interruption knows it
 _MISSING = re.compile(r"requested WAL segment (?P<name>[0-9A-F]{24}) has already been removed")
-_SEEN = """
+_SEEN = f"""
 SELECT pg_is_in_recovery() AS in_recovery, current_setting('server_version_num')::int / 10000 AS version,
   (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS data_directory,
   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn,
-  CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-         (SELECT received_tli FROM pg_stat_wal_receiver))
-       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline,
+  {TIMELINE} AS timeline,
   CASE WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0
        ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float AS seconds,
   current_setting('primary_conninfo', true) AS conninfo, current_setting('primary_slot_name', true) AS slot,
@@ -110,11 +108,7 @@ def least_recovery(pgdata: str) -> tuple[int, int]:
 
 def _ask(connection: t.Any, pgdata: str) -> dict[str, t.Any]:
     row = query(connection, _SEEN)[0]
-    if row["data_directory"] and os.path.realpath(row["data_directory"]) != os.path.realpath(pgdata):
-        raise WrongServer(
-            f"The server that answered works on {row['data_directory']}, not on {pgdata}. Correct login_host and "
-            "login_port, or leave them out."
-        )
+    refuse_wrong_server(row["data_directory"], pgdata)
     found = {
         "in_recovery": row["in_recovery"],
         "lsn": parse_lsn(row["lsn"]) if row["lsn"] else 0,

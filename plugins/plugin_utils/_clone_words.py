@@ -73,9 +73,5 @@ def refusal(result: Record) -> Record:
         if isinstance(problem, dict)  # those of the module config are sentences, and stand in its message
     ]
     told = _restore_words.refusal({**result, "problems": problems})
-    codes = told["codes"]
-    why = " ".join(str(result.get("msg") or result.get("exception") or "No reason was given.").split())
-    if codes:
-        count = "one reason" if len(codes) == 1 else f"{len(codes)} reasons"
-        why = f"The clone is refused for {count}, see above: {', '.join(codes)}."
-    return {"lines": told["lines"], "codes": codes, "words": in_our_words(why)}
+    why = _restore_words.reasons(result, told["codes"], "clone")
+    return {"lines": told["lines"], "codes": told["codes"], "words": in_our_words(why)}

@@ -11,7 +11,7 @@ import textwrap
 import typing as t
 
 from ._model_cluster import at_target
-from ._status_text import WIDTH
+from ._status_text import WIDTH, wrapped
 
 Record = t.Dict[str, t.Any]
 
@@ -79,7 +79,7 @@ def plan_lines(plan: Record, stanza: str, rest: str = "") -> list[str]:
     """
     if plan.get("mode") == "none" or not plan.get("id"):
         texts = [*plan["text"], *([_what_is_left(rest, stanza)] if rest else [])]
-        return [line for text in texts for line in _wrapped(in_our_words(text), "")]
+        return [line for text in texts for line in wrapped(in_our_words(text), "")]
     lines = [line for fact in _facts(plan["text"]) for line in _translated(fact)]
     if not stanza:
         return lines
@@ -124,14 +124,18 @@ def refusal(result: Record, cluster: Record | None = None, server_by: str = "") 
     problems = result.get("problems") or []
     lines = [line for number, problem in enumerate(problems, 1) for line in _told(number, problem)]
     codes = [problem["code"] for problem in problems]
-    why = " ".join(str(result.get("msg") or result.get("exception") or "No reason was given.").split())
-    if codes:
-        count = "one reason" if len(codes) == 1 else f"{len(codes)} reasons"
-        why = f"The restore is refused for {count}, see above: {', '.join(codes)}."
-    words = [f"Nothing was stopped or changed. {in_our_words(why)}"]
+    words = [f"Nothing was stopped or changed. {in_our_words(reasons(result, codes, 'restore'))}"]
     if cluster and not cluster["running"] and not _NOT_TO_START & set(codes):
         words.append(_down(cluster, server_by))
     return {"lines": lines, "codes": codes, "words": " ".join(words)}
+
+
+def reasons(result: Record, codes: t.Sequence[str], what: str) -> str:
+    """Why something is refused, in one sentence: its problems are told above, all else is what the module says."""
+    if not codes:
+        return " ".join(str(result.get("msg") or result.get("exception") or "No reason was given.").split())
+    count = "one reason" if len(codes) == 1 else f"{len(codes)} reasons"
+    return f"The {what} is refused for {count}, see above: {', '.join(codes)}."
 
 
 # Problems that say themselves what is about the server, or that make a start wrong.
@@ -162,13 +166,6 @@ def _down(cluster: Record, server_by: str) -> str:
 def _told(number: int, problem: Record) -> list[str]:
     hint = in_our_words(problem["hint"])
     return [
-        *_wrapped(in_our_words(problem["sentence"]), f"{number}. "),
-        *(_wrapped(hint, "   ") if hint else []),
+        *wrapped(in_our_words(problem["sentence"]), f"{number}. "),
+        *(wrapped(hint, "   ") if hint else []),
     ]
-
-
-def _wrapped(text: str, begin: str) -> list[str]:
-    indent = " " * len(begin)
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=begin, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )

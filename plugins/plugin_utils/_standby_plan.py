@@ -11,7 +11,8 @@ import typing as t
 from . import _model_input as model
 from ._model_input import Mapping
 from ._progress_line import size
-from ._standby_words import in_our_words, sentence, wrapped
+from ._standby_words import in_our_words, sentence
+from ._status_text import wrapped
 
 Record = t.Dict[str, t.Any]
 

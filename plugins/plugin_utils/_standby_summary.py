@@ -11,7 +11,8 @@ import typing as t
 from ._model_input import Mapping
 from ._progress_line import duration, size
 from ._standby_plan import of_host
-from ._standby_words import in_our_words, told, wrapped
+from ._standby_words import in_our_words, told
+from ._status_text import wrapped
 
 Record = t.Dict[str, t.Any]
 

@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import typing as t
-
-from ._status_text import WIDTH
 
 Record = t.Dict[str, t.Any]
 
@@ -85,15 +82,3 @@ def told(result: Record) -> Record:
 def sentence(text: str) -> str:
     """A text with a full stop."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def wrapped(text: str, begin: str) -> list[str]:
-    """Lines of a text; those after the first stand below its text."""
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=begin,
-        subsequent_indent=" " * len(begin),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

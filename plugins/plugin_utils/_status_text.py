@@ -85,6 +85,18 @@ def _wrapped(label: str, text: str) -> list[str]:
     return wrapper.wrap(text) or [first.rstrip()]
 
 
+def wrapped(text: str, begin: str) -> list[str]:
+    """Lines of a text; those after the first stand below its text."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def host_line(host: Record, hosts: t.Sequence[Record]) -> str:
     """Name, role, versions."""
     name = host["host"].ljust(max(len(other["host"]) for other in hosts))

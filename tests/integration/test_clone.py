@@ -181,7 +181,7 @@ def test_nobody_connects_before_the_sql_has_ended(lab: Lab) -> None:
     watcher.start()
     try:
         made = well(lab.clone(port=port, sql=[grant, slow], listen_addresses="127.0.0.1", hba=hba))
-        time.sleep(1)
+        time.sleep(1)  # the visitor, who tries every 20 ms, is to get in now
     finally:
         until.set()
         watcher.join()
@@ -245,7 +245,7 @@ def test_the_clone_archives_nothing_and_follows_nobody_though_its_source_says_so
     for _time in range(3):
         clone.sql("SELECT pg_logical_emit_message(false, 'own', 'WAL')")
         clone.sql("SELECT pg_switch_wal()")
-    time.sleep(1)
+    time.sleep(1)  # a clone that did archive would do it now
     assert clone.sql("SELECT archived_count, failed_count FROM pg_stat_archiver") == [("0", "0")]
     assert sorted(str(path) for path in source.repo.rglob("*")) == files
 
@@ -269,10 +269,10 @@ def test_a_clone_of_a_moment_while_the_source_goes_on_writing(lab: Lab) -> None:
     writer.start()
     try:
         source.backup()
-        time.sleep(1.1)
+        time.sleep(1.1)  # the backup must have ended a whole second before the moment
         with may_write:
             moment, rows = source.sql(UTC_NOW)[0][0], source.sql("SELECT count(*) FROM w")[0][0]
-            time.sleep(0.1)
+            time.sleep(0.1)  # no commit may fall into the same millisecond
         wait_for(lambda: source.sql(f"SELECT count(*) > {rows} FROM w") == [("t",)])
         source.archive()
         lab.restore(type="time", target=moment, target_action="promote", archive_mode="preserve")
@@ -282,7 +282,7 @@ def test_a_clone_of_a_moment_while_the_source_goes_on_writing(lab: Lab) -> None:
         lab.rows(made, "CREATE TABLE own ()")
         lab.rows(made, "SELECT pg_switch_wal()")
         source.archive()
-        time.sleep(1)
+        time.sleep(1)  # a clone that did archive would do it now
     finally:
         until.set()
         writer.join()
