@@ -14,9 +14,11 @@ from __future__ import annotations
 import getpass
 import glob
 import hashlib
+import itertools
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import socket
@@ -345,11 +347,22 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("PostgreSQL or pgBackRest is missing: run the tests with `make integration`")
 
 
+_TENS = itertools.count(random.randrange(300))
+
+
 def free_port() -> int:
-    """A port that nobody listens on; the clusters use it for the name of their socket only."""
+    """A port with nine free ones after it, which no other test of this run has.
+
+    Below those that the kernel gives to clients, and each of six workers has three thousand of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    tens = (12_000 + worker % 6 * 3000 + next(_TENS) % 300 * 10 for _time in range(300))
+    return next(first for first in tens if not any(map(_is_taken, range(first, first + 10))))
+
+
+def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return t.cast(int, probe.getsockname()[1])
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(name="root_directory")

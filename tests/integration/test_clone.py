@@ -67,6 +67,7 @@ class Lab:
         """What every run of the module gets."""
         given = {"name": self.name, "directory": str(self.directory), "stanza": "main", "bindir": self.source.bindir}
         given.update(owner=self.owner, login_user=self.owner, socket_directory=str(self.sockets))
+        given["port"] = self.source.port + 1  # chosen by the module, it could be that of a test beside this one
         return {**given, "timeout": 60, **self.options}
 
     @property
@@ -489,30 +490,32 @@ def test_where_it_listens_can_be_changed_and_a_stopped_clone_is_started(lab: Lab
     assert well(lab.clone(hba=hba))["changed"]
     assert lab.pid == pid  # it was reloaded
     assert not well(lab.clone(hba=hba))["changed"]
-    port = lab.source.port + 1
+    port = lab.source.port + 2
     moved = well(lab.clone(hba=hba, port=port, settings={"work_mem": "7MB"}, listen_addresses=""))
     assert (moved["changed"], moved["clone"]["port"]) == (True, port)
     assert lab.rows(moved, "SHOW work_mem") == ["7MB"]
-    assert not well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, listen_addresses=""))["changed"]
+    assert not well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, port=None, listen_addresses=""))["changed"]
     lab.stop()
-    broken = lab.clone(hba=["local all all no-such-method"], settings={"work_mem": "7MB"}, listen_addresses="")
+    broken = lab.clone(
+        hba=["local all all no-such-method"], settings={"work_mem": "7MB"}, port=None, listen_addresses=""
+    )
     assert broken["failed"] and lab.pid is None
     assert "The server does not come up: could not load" in broken["msg"], broken
     assert any("no-such-method" in line for line in broken["log"])
-    assert well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, listen_addresses="", check=True))["changed"]
-    started = well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, listen_addresses=""))
+    assert well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, port=None, listen_addresses="", check=True))["changed"]
+    started = well(lab.clone(hba=hba, settings={"work_mem": "7MB"}, port=None, listen_addresses=""))
     assert started["changed"] and lab.rows(started) == ROWS
     assert started["clone"]["created_at"] == first["clone"]["created_at"]
 
 
 def test_two_clones_have_their_own_ports_and_one_goes_without_the_other(lab: Lab) -> None:
     lab.restore()
-    first = well(lab.clone())
+    first = well(lab.clone(port=None))
     other = Lab(lab.source, lab.run, "other")
     other.restore(type="immediate", target_action="promote", set="latest")
     taken = other.clone(port=first["clone"]["port"])
     assert codes(taken) == ["port_in_use"]
-    second = well(other.clone(target_type="immediate"))
+    second = well(other.clone(target_type="immediate", port=None))
     assert second["clone"]["port"] != first["clone"]["port"]
     assert other.rows(second) == ["in backup"]
     (lab.directory / "notes.txt").write_text("mine", encoding="utf-8")

@@ -43,7 +43,7 @@ def primary_fixture(cluster: t.Any) -> t.Any:
 def second(primary: t.Any, name: str = "standby") -> t.Any:
     """A stopped copy of the primary as it is now, a standby that follows nobody."""
     root = primary.make_directory(name)
-    copy = replace(primary, root=root, port=primary.port + 1 if primary.port < 65000 else primary.port - 1)
+    copy = replace(primary, root=root, port=primary.port + 1)
     primary.stop()
     subprocess.run(["cp", "-a", f"{primary.pgdata}/.", str(copy.make_directory("pgdata"))], check=True)
     os.chmod(copy.pgdata, 0o700)
