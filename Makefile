@@ -10,6 +10,7 @@ TIERS := lint unit integration molecule
 PYTEST_ARGS ?=
 SCENARIOS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 COLLECTIONS := $(BUILD)/collections
 COLLECTION := $(COLLECTIONS)/ansible_collections/pgops/pgbackrest
@@ -31,7 +32,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-clean test lint unit integration molecule clean packages programs
+.PHONY: help demo demo-clean test lint unit integration molecule bench clean packages programs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +68,10 @@ integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with rea
 
 molecule: $(BUILD)/hosts/installed $(COLLECTION) ## Test whole plays on hosts with systemd (in Docker; SCENARIOS="single tls" for some)
 	@tests/tools/molecule.sh $(BUILD) $(SCENARIOS)
+
+bench: packages programs $(BUILD)/bench/installed $(COLLECTION) ## Measure, and write docs/benchmarks.md (BENCH_ARGS="--help" lists parts and options)
+	@tests/tools/packages.sh barman openssh-server rsync zstd
+	@PYTHONPATH=$(COLLECTIONS) $(BUILD)/bench/bin/python -m ansible_collections.pgops.pgbackrest.tests.bench $(BENCH_ARGS)
 
 clean: ## Remove what these targets built and downloaded (Debian packages stay installed)
 	@tests/tools/docker.sh stop

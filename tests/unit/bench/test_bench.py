@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pure parts of the benchmark: the order of runs, figures made of measurements, pages made of results."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.pgops.pgbackrest.tests.bench import __main__ as program, data, measure, report
+
+MACHINE = {
+    "measured": "2026-11-23 10:00 UTC",
+    "cpu": "AMD EPYC",
+    "cpus": 2,
+    "memory_mib": 24000,
+    "kernel": "6.1",
+    "system": "Debian",
+    "filesystem": "ext4",
+    "load_before": 0.1,
+    "programs": {"pgbackrest": "pgBackRest 2.45", "absent": ""},
+}
+TABLE = {
+    "key": "full",
+    "title": "Full backup",
+    "baseline": "stock",
+    "measured": {"stock": [60.0, 80.0, 70.0], "tuned": [10.0, 10.0, 14.0]},
+    "beside": {"size": {"stock": "900 MB", "tuned": "800 MB"}},
+}
+CURVE = {
+    "key": "hosts",
+    "title": "Hosts",
+    "x": "hosts",
+    "y": "s",
+    "lines": {"a": [[1, 2.0], [20, 3.0]], "b": [[1, 4.0]]},
+}
+RESULT = {"part": "backup", "runs": 3, "machine": MACHINE, "notes": ["Warm."], "tables": [TABLE], "curves": [CURVE]}
+
+
+def test_every_round_has_all_and_begins_with_another_one() -> None:
+    done: list[str] = []
+    competitors: dict[str, measure.Work] = {name: lambda name=name: done.append(name) for name in "abc"}  # type: ignore
+    prepared: list[str] = []
+    measured = measure.interleaved(competitors, 4, before=prepared.append)
+    assert "".join(done) == "abcbcacababc"
+    assert prepared == done
+    assert {name: len(values) for name, values in measured.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_a_competitor_may_measure_itself() -> None:
+    values = itertools.count(5.0)
+    assert measure.interleaved({"rate": lambda: next(values)}, 2) == {"rate": [5.0, 6.0]}
+
+
+def test_ratios_are_made_round_by_round() -> None:
+    found = report.compare(TABLE)
+    assert found["tuned"] == [6.0, 8.0, 5.0]
+    assert report.compare({**TABLE, "more": "rate"})["tuned"] == [1 / 6, 1 / 8, 1 / 5]
+
+
+def test_table_of_measurements() -> None:
+    assert report.measurements(TABLE).splitlines() == [
+        "|  | median (s) | least to greatest | times stock | size |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| stock | 70.0 | 60.0 to 80.0 | 1.00 | 900 MB |",
+        "| tuned | 10.0 | 10.0 to 14.0 | **6.00** (5.00 to 8.00) | 800 MB |",
+    ]
+
+
+def test_points_of_a_curve_leave_out_what_was_not_measured() -> None:
+    assert report.points(CURVE).splitlines()[2:] == ["| 1 | 2.00 | 4.00 |", "| 20 | 3.00 |  |"]
+
+
+def test_the_page_is_written_between_its_markers_and_stays_the_same() -> None:
+    text = "before\n<!-- bench backup: begin -->\nold\n<!-- bench backup: end -->\nafter\n"
+    page = report.page(text, [RESULT])
+    assert page.startswith(
+        "before\n<!-- bench backup: begin -->\n\nMeasured 2026-11-23 10:00 UTC on 2 × AMD EPYC, 23 GiB"
+    )
+    assert "old" not in page
+    assert "![Full backup](benchmarks-backup-full.svg)" in page
+    assert "![Hosts](benchmarks-backup-hosts.svg)" in page
+    assert page.endswith("<!-- bench backup: end -->\nafter\n")
+    assert report.page(page, [RESULT]) == page
+
+
+def test_a_page_without_place_for_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place for the part backup"):
+        report.page("nothing", [RESULT])
+
+
+def test_the_published_page_has_a_place_for_each_part_and_shows_the_published_results() -> None:
+    docs = program.COLLECTION / "docs"
+    text = (docs / program.PAGE).read_text(encoding="utf-8")
+    for part in program.PARTS:
+        assert report.BEGIN.format(part) in text
+        assert report.END.format(part) in text
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in docs.glob("benchmarks-*.json")]
+    assert report.page(text, results) == text
+    for result in results:
+        drawn = [table for table in result.get("tables", ()) if table.get("baseline")] + list(result.get("curves", ()))
+        for chart in drawn:
+            assert (docs / report.chart_name(result["part"], chart["key"])).exists()
+
+
+def test_results_are_written_and_rendered(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks-backup.json").write_text(json.dumps(RESULT), encoding="utf-8")
+    program.render(tmp_path)
+    assert "| tuned | 10.0 |" in (tmp_path / program.PAGE).read_text(encoding="utf-8")
+
+
+def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.arguments(["everything"])
+    assert "There is no part everything" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "expected"), [([], (5, 2500)), (["--smoke"], (1, 100)), (["--runs=2"], (2, 2500))])
+def test_sizes(words: list[str], expected: tuple[int, int]) -> None:
+    asked = program.arguments(words)
+    assert (asked.runs, asked.megabytes) == expected
+
+
+# Data
+
+
+@pytest.mark.parametrize("kind", data.SHARES)
+def test_rows_are_the_same_each_time_and_as_many_as_asked_for(kind: str) -> None:
+    def rows() -> list[bytes]:
+        return list(data.limited(data.Content(pool=100_000).rows(kind, 1), 50_000))
+
+    first = rows()
+    assert first == rows()
+    columns = data._COLUMNS[kind].count(",") + 1
+    assert {line.count(b"\t") for line in first} == {columns - 1}
+    assert {line.count(b"\n") for line in first} == {1}
+    assert first[0].startswith(b"100000000\t")
+    size = sum(taken for _, taken in itertools.islice(data.Content(pool=100_000).rows(kind, 1), len(first)))
+    assert 50_000 <= size < 53_000
+
+
+def test_shares_are_the_whole() -> None:
+    assert sum(data.SHARES.values()) == pytest.approx(1)
+
+
+def test_text_compresses_as_text_does_and_files_do_not() -> None:
+    import zlib
+
+    def shrinks(kind: str) -> float:
+        lines: t.Iterator[bytes] = data.limited(data.Content(pool=1_000_000).rows(kind, 0), 300_000)
+        last = [line.rsplit(b"\t", 1)[1].strip() for line in lines]
+        raw = b"".join(bytes.fromhex(part[3:].decode()) if part.startswith(b"\\\\x") else part for part in last)
+        return len(raw) / len(zlib.compress(raw))
+
+    assert 1.5 < shrinks("documents") < 4
+    assert shrinks("files") < 1.1
+    assert shrinks("tokens") < 1.01
