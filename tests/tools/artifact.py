@@ -17,7 +17,7 @@ EXPECTED = re.compile(
     | meta/(runtime|execution-environment)\.yml
     | docs/[\w/-]+\.(md|rst|yml|svg|png)
     | plugins/[a-z_]+/\w+\.py
-    | playbooks/[\w/-]+(\.yml|\.yaml|\.j2)
+    | playbooks/[\w/-]+(\.yml|\.yaml|\.j2|\.cfg)
     | roles/\w+/[\w./-]+
     """,
     re.VERBOSE,

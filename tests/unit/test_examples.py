@@ -255,7 +255,10 @@ def playbook_variables() -> frozenset[str]:
         re.match(r"(?:---\n)?((?:#.*\n)*)", path.read_text(encoding="utf-8")) for path in ROOT.glob("playbooks/*.yml")
     ]
     found = {
-        name for head in heads if head for name in re.findall(r"\b(?:clone|restore|backup|status)_\w+", head.group(1))
+        name
+        for head in heads
+        if head
+        for name in re.findall(r"\b(?:awx|clone|restore|backup|status)_\w+", head.group(1))
     }
     assert {"clone_hosts", "restore_hosts", "backup_hosts", "status_hosts"} <= found
     return frozenset(found)
