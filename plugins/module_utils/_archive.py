@@ -12,10 +12,9 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ._archive_listing import Listing
 from ._wal import Segment
 
-# pgBackRest appends a checksum and the type of compression. Files .partial and .backup are no segments to recover from.
-_ARCHIVED = re.compile(r"(?:[0-9A-F]{16}/)?([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})-([0-9a-f]{40})(?:\.[a-z0-9]+)?")
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 _FOUR_GIB = 1 << 32
@@ -63,25 +62,18 @@ class Archived:
         return [(run.timeline, run.first) for run in self.runs]
 
 
-def parse_listing(listing: t.Mapping[str, t.Mapping[str, t.Any]], segment_size: int) -> Archived:
-    """What ``repo-ls --recurse --output=json`` says about the directory of an archive id."""
-    numbers: dict[int, list[int]] = {}
-    histories: dict[int, int] = {}
-    newest: dict[int, int] = {}
+def parse_listing(listing: Listing, segment_size: int) -> Archived:
+    """The files of an archive as runs. Names that segments of this size cannot have are left out."""
     per_log = _FOUR_GIB // segment_size
-    for name, entry in listing.items():
-        match = _ARCHIVED.fullmatch(name)
-        if match:
-            timeline, number = int(match.group(1), 16), _number(match, per_log)
-            numbers.setdefault(timeline, []).append(number)
-            newest[timeline] = max(newest.get(timeline, 0), entry["time"])
-            continue
-        history = _HISTORY.fullmatch(name)
-        if history:
-            histories[int(history.group(1), 16)] = entry["time"]
-    runs = tuple(run for timeline in sorted(numbers) for run in _runs(timeline, numbers[timeline]))
-    twice = _twice(listing, numbers, per_log)
-    return Archived(tuple(_without(runs, twice)), histories, newest, twice)
+    runs: list[Run] = []
+    newest: dict[int, int] = {}
+    twice: list[Segment] = []
+    for name, log in listing.logs.items():
+        timeline, first = int(name[:8], 16), int(name[8:], 16) * per_log
+        runs += _runs(timeline, [first + low for low in log.numbers if low < per_log and low not in log.twice])
+        newest[timeline] = max(newest.get(timeline, 0), *log.times)
+        twice += [Segment(timeline, first + low) for low in log.twice if low < per_log]
+    return Archived(tuple(_joined(runs)), dict(listing.histories), newest, tuple(twice))
 
 
 def merged(archived: Archived, names: t.Iterable[str], segment_size: int) -> Archived:
@@ -90,14 +82,8 @@ def merged(archived: Archived, names: t.Iterable[str], segment_size: int) -> Arc
     for timeline, number in _segments(names, segment_size):
         numbers.setdefault(timeline, []).append(number)
     added = [run for timeline in numbers for run in _runs(timeline, numbers[timeline])]
-    joined: list[Run] = []
-    for run in sorted((*archived.runs, *added), key=lambda run: (run.timeline, run.first)):
-        last = joined[-1] if joined else None
-        if last and last.timeline == run.timeline and run.first <= last.last + 1:
-            joined[-1] = Run(last.timeline, last.first, max(last.last, run.last))
-        else:
-            joined.append(run)
-    return replace(archived, runs=tuple(joined))
+    runs = sorted((*archived.runs, *added), key=lambda run: (run.timeline, run.first))
+    return replace(archived, runs=tuple(_joined(runs)))
 
 
 def absent(archives: t.Sequence[Archived], names: t.Iterable[str], segment_size: int) -> list[str]:
@@ -127,41 +113,20 @@ def _number(match: t.Match[str], per_log: int) -> int:
     return int(match.group(2), 16) * per_log + int(match.group(3), 16)
 
 
-def _runs(timeline: int, numbers: list[int]) -> list[Run]:
-    numbers.sort()
+def _runs(timeline: int, numbers: t.Iterable[int]) -> list[Run]:
+    ordered = sorted(numbers)
+    firsts = [number for before, number in zip([-2, *ordered], ordered) if number > before + 1]
+    lasts = [number for number, after in zip(ordered, ordered[1:]) if after > number + 1] + ordered[-1:]
+    return [Run(timeline, first, last) for first, last in zip(firsts, lasts)]
+
+
+def _joined(runs: t.Iterable[Run]) -> list[Run]:
+    """Sorted runs, with those that touch each other made one."""
     result: list[Run] = []
-    first = previous = numbers[0]
-    for number in numbers:
-        if number > previous + 1:
-            result.append(Run(timeline, first, previous))
-            first = number
-        previous = number
-    return [*result, Run(timeline, first, previous)]
-
-
-def _without(runs: t.Iterable[Run], missing: t.Sequence[Segment]) -> t.Iterator[Run]:
     for run in runs:
-        first = run.first
-        for segment in missing:
-            if segment.timeline == run.timeline and first <= segment.number <= run.last:
-                if first < segment.number:
-                    yield Run(run.timeline, first, segment.number - 1)
-                first = segment.number + 1
-        if first <= run.last:
-            yield Run(run.timeline, first, run.last)
-
-
-def _twice(listing: t.Iterable[str], numbers: t.Mapping[int, t.Sequence[int]], per_log: int) -> tuple[Segment, ...]:
-    """Segments with more than one content; ``numbers`` are sorted."""
-    repeated = {
-        (timeline, number)
-        for timeline, found in numbers.items()
-        for number, following in zip(found, found[1:])
-        if number == following
-    }
-    contents: dict[tuple[int, int], set[str]] = {}
-    for match in (_ARCHIVED.fullmatch(name) for name in listing if repeated):
-        key = (int(match.group(1), 16), _number(match, per_log)) if match else None
-        if match and key in repeated:
-            contents.setdefault(key, set()).add(match.group(4))
-    return tuple(Segment(*key) for key in sorted(contents) if len(contents[key]) > 1)
+        last = result[-1] if result else None
+        if last and last.timeline == run.timeline and run.first <= last.last + 1:
+            result[-1] = Run(last.timeline, last.first, max(last.last, run.last))
+        else:
+            result.append(run)
+    return result

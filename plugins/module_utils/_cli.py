@@ -14,8 +14,10 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 import typing as t
+from collections import deque
 from dataclasses import dataclass, field
 
 from ._cluster import user_name
@@ -129,7 +131,11 @@ _LONG_LOG_OPTIONS: dict[str, t.Any] = {"log_level_console": "detail", "log_level
 _LOCALE = {"LANGUAGE": "C", "LC_ALL": "C"}
 _RETRY_WAIT = 3  # seconds before the first repetition; a lock of a killed process is gone after about one
 _LONGEST_RETRY_WAIT = 60
+_PIECE = 1 << 16  # characters
+_DEFAULT_REPOSITORY = "/var/lib/pgbackrest"
 _DEFAULT_LOCK_PATH = "/tmp/pgbackrest"
+
+_Taken = t.TypeVar("_Taken")
 
 
 @dataclass(frozen=True)
@@ -340,6 +346,28 @@ def stream(
     return process.returncode
 
 
+def pipe(
+    argv: t.Sequence[str], environment: t.Mapping[str, str], take: t.Callable[[t.Iterator[str]], None]
+) -> tuple[int, str]:
+    """Run a program and let ``take`` read its standard output in pieces; returns exit status and standard error."""
+    # pylint: disable-next=ansible-bad-function  # run_command gives output only at the end
+    with tempfile.TemporaryFile("w+", errors="replace") as errors, subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=dict(environment),
+        errors="replace",
+        universal_newlines=True,
+    ) as process:
+        pieces = iter(lambda: process.stdout.read(_PIECE) if process.stdout else "", "")
+        take(pieces)
+        deque(pieces, 0)  # to its end, or the program would fail
+        rc = process.wait()
+        errors.seek(0)
+        return rc, errors.read()
+
+
 class PgBackRest:
     """The program with the options that all commands of a task share. Making one runs nothing."""
 
@@ -485,6 +513,24 @@ class PgBackRest:
 
         return self._checked(command, attempt, (0,), retries)
 
+    def read(
+        self,
+        command: str,
+        options: t.Mapping[str, t.Any],
+        arguments: t.Sequence[str],
+        take: t.Callable[[t.Iterator[str]], _Taken],
+    ) -> _Taken:
+        """Run a command that prints much; returns what ``take`` makes of its output, which it gets piece by piece."""
+        taken: list[_Taken] = []
+
+        def attempt() -> Output:
+            argv = self._argv(command, {**_LOG_OPTIONS, **options}, arguments, True)
+            rc, text = pipe(argv, {**os.environ, **_LOCALE}, lambda pieces: taken.append(take(pieces)))
+            return Output(rc, "", parse_messages(text))
+
+        self._checked(command, attempt, (0,), 0)
+        return taken[-1]
+
     def info(self, **options: t.Any) -> list[dict[str, t.Any]]:
         """The answer of ``info --output=json``: one element per stanza.
 
@@ -583,6 +629,17 @@ def local_paths(settings: t.Mapping[str, list[str]]) -> list[str]:
         if match and f"{match.group(1)}-host" not in settings and _is_local(settings.get(f"{match.group(1)}-type")):
             found.extend(values)
     return found
+
+
+def local_repository(settings: t.Mapping[str, list[str]], repo: int) -> str | None:
+    """Directory of this repository; None when it is not on this host.
+
+    >>> local_repository({"repo1-host": ["h"], "repo2-path": ["/b"]}, 2), local_repository({"repo1-host": ["h"]}, 1)
+    ('/b', None)
+    """
+    key = f"repo{repo}-"
+    own = {name: values for name, values in settings.items() if name.startswith(key)}
+    return next(iter(local_paths({f"{key}path": [_DEFAULT_REPOSITORY], **own})), None)
 
 
 def _about_repository(option: str) -> bool:

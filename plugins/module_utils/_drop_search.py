@@ -15,7 +15,9 @@ import typing as t
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from heapq import merge
 
+from ._archive_listing import Listing
 from ._drop_records import PG_CLASS, Changes, Place, inplace_place
 from ._drops import Ended, Loss, began_after, database_of, ended, judge
 from ._wal import HistoryEntry, Segment, parse_history, parse_segment
@@ -26,7 +28,6 @@ CLOCKS = timedelta(minutes=10)  # that the clocks of the database and the reposi
 _DISORDER = timedelta(minutes=1)  # commits stand nearly in the order of their times
 _AT_ONCE = timedelta(seconds=10)  # DROP DATABASE marks a database and deletes its row without waiting in between
 _FEW = 3  # transactions that are cheaper to pick out one by one than by reading everything
-_ARCHIVED = re.compile(r"(?:[0-9A-F]{16}/)?([0-9A-F]{24})-[0-9a-f]{40}(?:\.\w+)?")
 _NEXT_XID = re.compile(r"RUNNING_XACTS nextXid (\d+)")
 _NO_LIMIT = 1 << 64
 
@@ -35,19 +36,28 @@ Report = t.Callable[[int, int, str], None]  # done, total, unit
 
 @dataclass(frozen=True)
 class Wal:
-    """The segments that are there: name to the epoch second it was archived, None for those on this host only.
+    """The segments that are there: those of the archive, and those that only this host has, sorted.
 
     ``ends`` says up to which LSN a timeline counts; a timeline that is not in it does not count at all.
     """
 
     size: int
-    times: dict[str, int | None]
+    archive: Listing
+    local: tuple[str, ...]
     ends: dict[int, int]
     histories: dict[int, list[HistoryEntry]]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the segment is there."""
+        return name in self.archive or name in self.local
 
     def segment(self, name: str) -> Segment:
         """Timeline and number of a segment."""
         return parse_segment(name, self.size)
+
+    def segments(self) -> t.Iterator[tuple[str, int]]:
+        """All segments, sorted, with the time of archiving; the others count as those of this moment."""
+        return merge(self.archive.segments(), ((name, _NO_LIMIT) for name in self.local))
 
     def before(self, name: str) -> str | None:
         """The segment before another one, on its timeline or on the one that this began from."""
@@ -55,7 +65,7 @@ class Wal:
         parents = (entry.timeline for entry in reversed(self.histories.get(segment.timeline, [])))
         timelines = (segment.timeline, *parents)
         names = (Segment(timeline, segment.number - 1).name(self.size) for timeline in timelines)
-        return next((name for name in names if name in self.times), None)
+        return next((name for name in names if name in self), None)
 
 
 @dataclass(frozen=True)
@@ -92,18 +102,15 @@ class Scanned:
 def read_wal(reader: WalReader, timeline: int | None) -> Wal:
     """The segments of an archive and of this host, of one timeline with those it came from, or of all."""
     size = reader.segment_size
-    times: dict[str, int | None] = dict.fromkeys(reader.local_segments())
-    for path, entry in reader.listing().items():
-        match = _ARCHIVED.fullmatch(path)
-        if match:
-            times[match.group(1)] = entry.get("time")
-    found = {int(name[:8], 16) for name in times}
+    listing = reader.listing()
+    local = tuple(sorted(name for name in reader.local_segments() if name not in listing))
+    found = {int(name[:8], 16) for name in (*listing.logs, *local)}
     histories = {number: parse_history(_history(reader, number)) for number in found if number > 1}
     ends = dict.fromkeys(found, _NO_LIMIT)
     if timeline is not None:
         ends = {entry.timeline: entry.lsn for entry in histories.get(timeline, [])}
         ends[timeline] = _NO_LIMIT
-    return Wal(size, times, ends, histories)
+    return Wal(size, listing, local, ends, histories)
 
 
 def _history(reader: WalReader, timeline: int) -> str:
@@ -118,12 +125,11 @@ def in_range(wal: Wal, begin: datetime) -> dict[int, list[str]]:
     """By timeline, the segments that can have commits from ``begin`` on: from the first one archived after it."""
     earliest = (begin - CLOCKS).timestamp()
     result: dict[int, list[str]] = {}
-    for name in sorted(wal.times):
+    for name, archived in wal.segments():
         segment = wal.segment(name)
         if segment.number * wal.size >= wal.ends.get(segment.timeline, 0):
             continue
-        archived = wal.times[name]
-        if segment.timeline in result or archived is None or archived >= earliest:
+        if segment.timeline in result or archived >= earliest:
             result.setdefault(segment.timeline, []).append(name)
     return result
 

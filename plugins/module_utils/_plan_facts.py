@@ -14,22 +14,22 @@ import typing as t
 from contextlib import ExitStack
 from dataclasses import replace
 
+from ._archive_listing import Listing
 from ._choice import Choice, candidates
-from ._cli import PgBackRest, PgBackRestError, local_paths
+from ._cli import PgBackRest, PgBackRestError, local_repository
 from ._cluster import tablespaces
 from ._directory import Directory, Place, read_directory, read_place
 from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
-from ._plan_wal import Finding, archive_id, examine
+from ._plan_wal import Finding, examine
 from ._problem import PlanError, Problem
 from ._programs import Programs, find_programs
 from ._repository import Backup, Database, Stanza, find_stanza, parse_info
-from ._rescue import Rescue, archived_names, find_rescue, rescue_directory
+from ._rescue import Rescue, find_rescue, rescue_directory
 from ._target import RecoveryTarget, TargetError, parse_target
 from ._wal_reader import WalError, WalReader
 
 _FIRST_ARCHIVE_GET_DESPITE_STOP = (2, 48)
-_REPOSITORY_OPTION = re.compile(r"(repo\d+-)")
-_DEFAULT_REPOSITORY = "/var/lib/pgbackrest"
+_REPOSITORY_OPTION = re.compile(r"repo(\d+)-")
 
 
 def read_request(params: t.Mapping[str, t.Any], settings: t.Mapping[str, list[str]], plan_only: bool) -> Request:
@@ -117,7 +117,7 @@ def _first_that_serves(
             problems += choice.problems
             continue
         programs = find_programs(int(database.version.split(".")[0]), request.bindir)
-        reader = readers.enter_context(_reader(backrest, request, stanza, choice.backup, database, programs))
+        reader = readers.enter_context(_reader(backrest, request, stanza, database, programs))
         finding = examine(request, choice, reader, directory, _no_pg_waldump(programs, database))
         if not finding.problems:
             notes = [problem.text() for problem in problems] + finding.choice.warnings
@@ -129,13 +129,12 @@ def _first_that_serves(
 
 
 def _reader(
-    backrest: PgBackRest, request: Request, stanza: Stanza, backup: Backup, database: Database, programs: Programs
+    backrest: PgBackRest, request: Request, stanza: Stanza, database: Database, programs: Programs
 ) -> WalReader:
     return WalReader(
         backrest,
         request.stanza,
-        backup.repo_key,
-        archive_id(stanza, backup, database),
+        stanza.archive_of(database),
         database.system_id,
         database.version,
         request.pgdata,
@@ -156,9 +155,9 @@ def _rescue(request: Request, directory: Directory, reader: WalReader) -> Rescue
         return None
     kept = rescue_directory(request.workspace, reader.system_id)
     try:
-        archived = archived_names(reader.listing())
+        archived = reader.listing()
     except (PgBackRestError, WalError):  # told already where it matters; what is kept in vain does no harm
-        archived = set()
+        archived = Listing()
     return find_rescue(request.pgdata, kept, reader.wal_here(), archived, trusted=directory.unfinished is None)
 
 
@@ -195,14 +194,13 @@ def read_only_archives(settings: t.Mapping[str, list[str]], stanza: str) -> dict
 
     A file system that is mounted read-only counts. Of other hosts and object stores nothing can be known here.
     """
-    keys = {match.group(1) for match in map(_REPOSITORY_OPTION.match, settings) if match} or {"repo1-"}
+    repos = {int(match.group(1)) for match in map(_REPOSITORY_OPTION.match, settings) if match} or {1}
     found = {}
-    for key in keys:
-        own = {f"{key}path": [_DEFAULT_REPOSITORY], **{name: v for name, v in settings.items() if name.startswith(key)}}
-        for path in local_paths(own):
-            archive = os.path.join(path, "archive", stanza)
-            if os.path.isdir(archive) and not os.access(archive, os.W_OK | os.X_OK):
-                found[int(key[4:-1])] = archive
+    for repo in repos:
+        path = local_repository(settings, repo)
+        archive = os.path.join(path, "archive", stanza) if path else ""
+        if os.path.isdir(archive) and not os.access(archive, os.W_OK | os.X_OK):
+            found[repo] = archive
     return found
 
 

@@ -17,7 +17,7 @@ from ._directory import Directory
 from ._plan_request import Request
 from ._problem import Problem
 from ._proof import Proof, Route, Seen, find_route, own_timeline, prove
-from ._repository import Backup, Database, Stanza
+from ._repository import Backup
 from ._wal import HistoryEntry
 from ._wal_reader import WalError, WalReader
 
@@ -79,13 +79,6 @@ def read_histories(reader: WalReader, archived: Archived, choice: Choice) -> dic
     oldest = min((int((backup.wal_start or "")[:8], 16) for backup in backups), default=0)
     timelines = sorted(timeline for timeline in {*archived.histories, *reader.local_histories()} if timeline >= oldest)
     return reader.histories(timelines)
-
-
-def archive_id(stanza: Stanza, backup: Backup, database: Database) -> str:
-    """Directory of the backup's WAL in the archive."""
-    key = (backup.repo_key, backup.database_id)
-    named = (archive.id for archive in stanza.archives if (archive.repo_key, archive.database_id) == key)
-    return next(named, f"{database.version}-{database.id}")
 
 
 def _unreadable(backup: Backup, error: Exception) -> Problem:

@@ -138,6 +138,12 @@ class Stanza:
         found = [database for database in self.databases if database.repo_key == repo_key]
         return max(found, key=lambda database: database.id) if found else None
 
+    def archive_of(self, database: Database) -> Archive:
+        """The archive of a cluster in its repository, where it may have nothing yet."""
+        key = (database.repo_key, database.id)
+        named = (archive for archive in self.archives if (archive.repo_key, archive.database_id) == key)
+        return next(named, Archive(*key, f"{database.version}-{database.id}", None, None))
+
     def usable_backups(self, repo_key: int | None = None) -> list[Backup]:
         """Backups without page checksum errors, oldest first, of all repositories or of one."""
         return [

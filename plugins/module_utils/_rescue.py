@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from ._durable import copy_file, make_private_directory, same_content, sync_directory
 from ._problem import PlanError, Problem
 
-_ARCHIVED = re.compile(r"^(?P<name>[0-9A-F]{24}(?:\.partial)?)-[0-9a-f]{40}(?:\.\w+)?$")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _OTHERS = re.compile(r"[0-9A-F]{8}\.history|[0-9A-F]{24}\.partial")
 
@@ -54,22 +53,11 @@ def rescue_directory(workspace: str, system_id: int) -> str:
     return os.path.join(workspace, "rescued", str(system_id))
 
 
-def archived_names(listing: t.Iterable[str]) -> set[str]:
-    """Names of WAL files in the paths of an archive's listing.
-
-    >>> sorted(archived_names(["0000000100000000/000000010000000000000003-" + "a" * 40 + ".gz", "00000002.history"]))
-    ['000000010000000000000003', '00000002.history']
-    """
-    names = (path.rpartition("/")[2] for path in listing)
-    matches = ((name, _ARCHIVED.match(name)) for name in names)
-    return {match.group("name") if match else name for name, match in matches}
-
-
 def find_rescue(
     pgdata: str,
     directory: str,
     segments: t.Mapping[str, str],
-    archived: t.Collection[str],
+    archived: t.Container[str],
     trusted: bool = True,
 ) -> Rescue:
     """What is to be kept of the local WAL. ``segments`` are those with WAL in them, by name, recycled ones left out."""

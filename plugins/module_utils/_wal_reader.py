@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -19,16 +18,18 @@ import typing as t
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from ._cli import PgBackRest, strip_messages
+from ._archive_files import files_in_directory, files_in_json
+from ._archive_listing import Listing, list_archive
+from ._cli import PgBackRest, local_repository
 from ._cluster import ClusterError, read_control_data, read_text
 from ._control_stand_in import knows, write_stand_in
 from ._directory import lock_directory
+from ._repository import Archive
 from ._wal import HistoryEntry, Segment, format_lsn, parse_history, parse_segment
 from ._wal_header import belongs, end_of_continuation, read_header
 from ._waldump import Commit, End, Record, parse_commit, parse_record, parse_restore_point
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
-_ARCHIVED = re.compile(r"(?:.*/)?([0-9A-F]{24})-[0-9a-f]{40}")
 _PREFIX = "pgops-wal-"
 _PARALLEL = 4
 _LAST_ENDS = 1000  # of a segment, looked at for the latest time: clocks may have been set back
@@ -50,8 +51,7 @@ class WalReader:
         self,
         backrest: PgBackRest,
         stanza: str,
-        repo: int,
-        archive_id: str,
+        archive: Archive,
         system_id: int,
         pg_version: str,
         pgdata: str,
@@ -59,8 +59,9 @@ class WalReader:
         workspace: str | None,
     ) -> None:
         self._backrest = backrest
-        self._path_in_repository = f"archive/{stanza}/{archive_id}"
-        self._repo = repo
+        self._archive = archive
+        self._path_in_repository = f"archive/{stanza}/{archive.id}"
+        self._repo = archive.repo_key
         self.system_id = system_id
         self._pg_major = int(pg_version.split(".")[0])
         self._pgdata = pgdata
@@ -68,8 +69,7 @@ class WalReader:
         self._rescued = os.path.join(workspace, "rescued", str(system_id)) if workspace else None
         self._directory: str | None = None
         self._resources = contextlib.ExitStack()
-        self._listing: dict[str, t.Any] | None = None
-        self._archived: frozenset[str] = frozenset()
+        self._listing: Listing | None = None
         self._here: dict[str, str] | None = None
         self._local: dict[str, str] | None = None
         self._segment_size: int | None = None
@@ -92,27 +92,20 @@ class WalReader:
     def segment_size(self) -> int:
         """Size of a segment in bytes, read from the header of one. Raises WalError when there is none."""
         if self._segment_size is None:
-            self.listing()
+            archived = self.listing().last_segment()
             path = max(self.wal_here().values(), default=None)
-            if path is None and not self._archived:
+            if path is None and archived is None:
                 raise WalError(f"There is no WAL of cluster {self.system_id} in repository {self._repo} nor here.")
-            header = read_header(path or self._get(max(self._archived)))
+            header = read_header(path or self._get(archived or ""))
             if header is None:
                 raise WalError(f"The newest WAL of cluster {self.system_id} has no header of a WAL segment.")
             self._segment_size = header.segment_size
         return self._segment_size
 
-    def listing(self) -> dict[str, t.Any]:
-        """What the archive holds, as ``repo-ls`` says it: name below the archive id to type, size and time."""
+    def listing(self) -> Listing:
+        """What the archive holds. Raises WalError."""
         if self._listing is None:
-            options = {"output": "json", "recurse": True, "repo": self._repo, **_QUIET}
-            output = self._backrest.run("repo-ls", options, [self._path_in_repository])
-            try:
-                self._listing = t.cast("dict[str, t.Any]", json.loads(strip_messages(output.stdout) or "{}"))
-            except ValueError:
-                raise WalError(f"pgbackrest repo-ls did not print JSON but: {output.stdout[:200]!r}") from None
-            matches = (_ARCHIVED.match(name) for name in self._listing)
-            self._archived = frozenset(match.group(1) for match in matches if match)
+            self._listing = self._seen_here() or self._told()
         return self._listing
 
     def history(self, timeline: int) -> str:
@@ -234,6 +227,36 @@ class WalReader:
         with contextlib.closing(t.cast("t.Generator[Record, None, None]", ends)):
             return next((record for record in ends if _ends(record, xid)), None)
 
+    def _seen_here(self) -> Listing | None:
+        """The listing of a directory on this host; None where that is not certainly the repository.
+
+        ``info`` has named the first and the last segment: a directory without them is another one, or has changed.
+        """
+        repository = local_repository(self._backrest.settings("repo-ls"), self._repo)
+        if repository is None:
+            return None
+        try:
+            listing = list_archive(files_in_directory(os.path.join(repository, self._path_in_repository)))
+        except OSError:
+            return None  # pgBackRest says what is wrong with it
+        known = [name for name in (self._archive.wal_min, self._archive.wal_max) if name]
+        return listing if known and all(name in listing for name in known) else None
+
+    def _told(self) -> Listing:
+        """The listing that pgBackRest gives of any repository."""
+
+        def take(pieces: t.Iterator[str]) -> Listing | ValueError:
+            try:
+                return list_archive(files_in_json(pieces))
+            except ValueError as error:
+                return error  # the failure of the program comes first
+
+        options = {"output": "json", "recurse": True, "repo": self._repo, **_QUIET}
+        found = self._backrest.read("repo-ls", options, [self._path_in_repository], take)
+        if isinstance(found, ValueError):
+            raise WalError(f"The answer of pgbackrest repo-ls is not understood: {found}.")
+        return found
+
     def _last_ends(self, name: str, path: str, following: str | None) -> list[Commit]:
         """The last ends of transactions in a segment; it may have ten thousands of them."""
         lines = self._dump_lines(name, path, following, ["--rmgr=Transaction"])
@@ -293,12 +316,11 @@ class WalReader:
 
     def _prepare(self) -> None:
         """Make what every fetch needs, once, before several threads want it."""
-        if self.segment_size and self._archived:
+        if self.segment_size and self.listing().logs:
             self._cluster_path()
 
     def _path(self, name: str) -> str:
-        self.listing()
-        if name in self._archived:
+        if name in self.listing():
             return self._get(name)
         path = self.local_segments().get(name)
         if path is None:

@@ -258,7 +258,7 @@ from ..module_utils._drops import DEFAULT_KINDS, KINDS
 from ..module_utils._handover import hand_over_long_work
 from ..module_utils._programs import find_programs
 from ..module_utils._progress import Progress
-from ..module_utils._repository import Database, Stanza, find_stanza, parse_info
+from ..module_utils._repository import Archive, Database, Stanza, find_stanza, parse_info
 from ..module_utils._sql import LOGIN_ARGUMENTS, DatabaseError
 from ..module_utils._target import parse_time
 from ..module_utils._wal_reader import WalError, WalReader
@@ -286,11 +286,11 @@ READABLE = (0, 2)  # status of a repository: ok, or without a backup
 
 @dataclass(frozen=True)
 class Place:
-    """Where the WAL is: the repository, its cluster, and the archive's name."""
+    """Where the WAL is: the repository, its cluster, and the archive of that."""
 
     repo: int
     database: Database
-    archive_id: str
+    archive: Archive
 
 
 def time_range(params: t.Mapping[str, t.Any]) -> tuple[datetime, datetime]:
@@ -310,9 +310,7 @@ def find_place(stanza: Stanza, repo: int | None) -> Place:
     if database is None:
         reasons = [each.problem() for each in stanza.repositories if repo in (None, each.key)]
         raise WalError(" ".join([f"No repository of stanza {stanza.name} can be read.", *reasons]))
-    key = (database.repo_key, database.id)
-    named = (archive.id for archive in stanza.archives if (archive.repo_key, archive.database_id) == key)
-    return Place(usable[0], database, next(named, f"{database.version}-{database.id}"))
+    return Place(usable[0], database, stanza.archive_of(database))
 
 
 def waldump_directory(database: Database, bindir: str | None) -> str:
@@ -402,7 +400,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     place = find_place(stanza, params["repo"])
     bindir = waldump_directory(place.database, params["bindir"])
     pgdata = backrest.setting("pg1-path", "archive-get")[0]
-    source = (params["stanza"], place.repo, place.archive_id, place.database.system_id, place.database.version)
+    source = (params["stanza"], place.archive, place.database.system_id, place.database.version)
     with ExitStack() as resources:
         reader = resources.enter_context(WalReader(backrest, *source, pgdata, bindir, f"{pgdata}.restore"))
         wal = read_wal(reader, params["timeline"])

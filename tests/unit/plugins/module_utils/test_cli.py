@@ -193,6 +193,21 @@ def test_run_long_gives_every_line_and_keeps_the_rest(tmp_path: Path, monkeypatc
     assert [message.text for message in output.messages] == ["begin"]
 
 
+def test_a_large_output_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nyes | head -c 300000\necho 'WARN: odd' >&2\nexit ${RC:-0}\n", encoding="utf-8")
+    program.chmod(0o755)
+    module = FakeModule()
+    monkeypatch.setattr(module, "get_bin_path", lambda name: str(program))
+    pgbackrest = _cli.PgBackRest(module, "main")
+    assert pgbackrest.read("repo-ls", {}, [], lambda pieces: [len(piece) for piece in pieces]) == [65536] * 4 + [37856]
+    assert pgbackrest.read("repo-ls", {}, [], lambda pieces: next(pieces)[:4]) == "y\ny\n"  # and the rest is let go
+    monkeypatch.setenv("RC", "41")
+    with pytest.raises(_cli.PgBackRestError) as caught:
+        pgbackrest.read("repo-ls", {}, [], list)
+    assert caught.value.code == 41
+
+
 def test_info_after_warnings_and_with_control_characters() -> None:
     module = FakeModule((0, 'P00   WARN: strange option\n[{"name": "a\tb"}]', ""))
     assert _cli.PgBackRest(module).info() == [{"name": "a\tb"}]

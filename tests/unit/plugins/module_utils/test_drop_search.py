@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _drop_names as names
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._archive_listing import Listing, list_archive
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_report import candidate, reach, summary
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_search import (
     Beginnings,
@@ -44,14 +45,11 @@ class Reader:
         self.histories = histories or {}
         self.read: list[str] = []
 
-    def listing(self) -> dict[str, t.Any]:
-        return {
-            f"{name[:16]}/{name}-{'0' * 40}.gz": {
-                "type": "file",
-                "time": int(NOON.timestamp()) + 60 * int(name[-2:], 16),
-            }
-            for name in self.by_name
-        }
+    def listing(self) -> Listing:
+        return list_archive(
+            (f"{name[:16]}/{name}-{'0' * 40}.gz", int(NOON.timestamp()) + 60 * int(name[-2:], 16))
+            for name in sorted(self.by_name)
+        )
 
     def local_segments(self) -> dict[str, str]:
         return {}

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_facts
+from ansible_collections.pgops.pgbackrest.plugins.module_utils import _cli
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_facts import read_only_archives
 
 
@@ -44,7 +44,7 @@ def closed_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_archives_that_cannot_be_written_to(
     closed: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], expected: list[int]
 ) -> None:
-    monkeypatch.setattr(_plan_facts, "_DEFAULT_REPOSITORY", str(closed / "none"))
+    monkeypatch.setattr(_cli, "_DEFAULT_REPOSITORY", str(closed / "none"))
     settings = {name: [str(closed / value) if name.endswith("path") else value] for name, value in options.items()}
     found = read_only_archives(settings, "main")
     assert sorted(found) == expected
@@ -55,7 +55,7 @@ def test_archives_that_cannot_be_written_to(
 
 
 def test_the_default_repository_counts_as_any_other(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_plan_facts, "_DEFAULT_REPOSITORY", str(closed / "one"))
+    monkeypatch.setattr(_cli, "_DEFAULT_REPOSITORY", str(closed / "one"))
     for settings in ({}, {"repo1-retention-full": ["2"]}):
         assert read_only_archives(settings, "main") == {1: str(closed / "one/archive/main")}
 

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_wal
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._archive_listing import Listing, list_archive
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._choice import Choice
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._cli import PgBackRestError
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import Directory
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_request import Request
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_wal import Finding, archive_id, examine
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_wal import Finding, examine
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Archive, Backup, Database, Stanza
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._target import parse_target
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._wal import HistoryEntry, Segment
@@ -57,9 +58,9 @@ class Reader:
         self.searched: list[str] = []
         self.error: Exception | None = None
 
-    def listing(self) -> dict[str, t.Any]:
+    def listing(self) -> Listing:
         names = (Segment(1, number).name() for number in range(2, self.last + 1))
-        return {f"{name[:16]}/{name}-{'a' * 40}.gz": {"type": "file", "time": 1777630000} for name in names}
+        return list_archive((f"{name[:16]}/{name}-{'a' * 40}.gz", 1777630000) for name in names)
 
     def local_segments(self) -> dict[str, str]:
         return {}
@@ -142,7 +143,7 @@ def test_wal_that_cannot_be_read_proves_nothing(error: Exception) -> None:
 def test_an_archive_that_cannot_be_listed_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader()
 
-    def fail() -> dict[str, t.Any]:
+    def fail() -> Listing:
         raise PgBackRestError("unable to connect", 49, "is it up?", "repo-ls", "Check that the host is up.")
 
     monkeypatch.setattr(reader, "listing", fail)
@@ -167,12 +168,12 @@ def test_without_pg_waldump_only_what_needs_it_is_in_doubt() -> None:
     assert reader.looked == reader.searched == []
 
 
-def test_the_directory_of_the_archive_is_that_of_the_backups_cluster() -> None:
-    database = Database(2, 1, SYSTEM, "15")
-    archives = [Archive(1, 1, "15-1", None, None), Archive(2, 2, "14-2", None, None)]
-    stanza = Stanza("main", 0, "ok", [], [database], archives, [], None)
-    assert archive_id(stanza, BACKUP, database) == "15-1"
-    assert archive_id(Stanza("main", 0, "ok", [], [database], [], [], None), BACKUP, database) == "15-2"
+def test_the_archive_is_that_of_the_cluster_in_its_repository() -> None:
+    archives = [Archive(2, 1, "14-1", None, None), Archive(1, 2, "16-2", None, None), Archive(1, 1, "15-1", None, None)]
+    database = Database(1, 1, SYSTEM, "15")
+    assert Stanza("main", 0, "ok", [], [database], archives, [], None).archive_of(database) == archives[2]
+    nothing = Stanza("main", 0, "ok", [], [database], [], [], None)
+    assert nothing.archive_of(database) == Archive(1, 1, "15-1", None, None)
 
 
 def test_damaged_history_files_are_named() -> None:

@@ -68,12 +68,6 @@ def test_nothing_to_keep_leaves_no_directory(pgdata: Path) -> None:
     assert not os.path.exists(pgdata.parent / "work")
 
 
-def test_names_in_the_listing_of_an_archive() -> None:
-    checksum = "a" * 40
-    listing = [f"0000000100000000/{ONE}-{checksum}.zst", f"{PARTIAL}-{checksum}", HISTORY, "0000000100000000"]
-    assert _rescue.archived_names(listing) == {ONE, PARTIAL, HISTORY, "0000000100000000"}
-
-
 def test_what_an_earlier_run_kept_counts_when_pg_wal_is_gone(pgdata: Path) -> None:
     keep(find(pgdata, ONE))
     for path in (pgdata / "pg_wal").iterdir():
