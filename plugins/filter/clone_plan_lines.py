@@ -13,7 +13,7 @@ description:
   - Used by the role P(pgops.pgbackrest.clone#role). Texts of modules name their options; these name the
     role's variables.
 
-positional: wanted
+positional: wanted, state
 options:
   _input:
     description: The plan of M(pgops.pgbackrest.restore).
@@ -23,6 +23,10 @@ options:
     description: What is asked for, from P(pgops.pgbackrest.clone_request#filter).
     type: dict
     required: true
+  state:
+    description: What is there of the clone already, as M(pgops.pgbackrest.clone) says it.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""

@@ -105,16 +105,43 @@ def differences(wanted: Wanted, marker: t.Mapping[str, t.Any]) -> list[str]:
     found = [
         f"{name} was {_word(noted.get(name))} and is {_word(value)} now"
         for name, value in wanted.data.items()
-        if value != noted.get(name) and (value or name != "left_out")  # who judges before the restore cannot know them
+        if name != "request"
+        and value != noted.get(name)
+        and (value or name != "left_out")  # who judges before the restore cannot know them
     ]
+    told = {name for name, value in wanted.data.items() if value != noted.get(name)}
+    found += _leaves(noted.get("request") or {}, wanted.data["request"], told)
     before = [shown(script) for script in marker["sql"] if marker["phase"] == "open" or script["state"] == _DONE]
     asked = wanted.shown_scripts
     if asked[: len(before)] != before or (marker["phase"] == "open" and len(asked) != len(before)):
         found.append(
-            f"sql was {', '.join(script['name'] for script in before) or 'none'} and is "
-            f"{', '.join(script['name'] for script in asked) or 'none'} now, or their text is another"
+            f"the SQL was {_files(before)} and is {_files(asked)} now"
+            if _files(before) != _files(asked)
+            else f"the text of {_files(before)} was another"
         )
     return found
+
+
+def _leaves(
+    before: t.Mapping[str, t.Any], now: t.Mapping[str, t.Any], told: t.AbstractSet[str] = frozenset()
+) -> list[str]:
+    """What differs in ``request``, value by value, but for what is ``told`` already.
+
+    >>> _leaves({"set": None, "target": {"timeline": None}}, {"set": "20260501-021502F", "target": {"timeline": 2}})
+    ['set was none and is 20260501-021502F now', 'timeline was none and is 2 now']
+    """
+    found: list[str] = []
+    for name in sorted({*before, *now} - told):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _leaves(old, new)
+        elif old != new:
+            found.append(f"{name} was {_word(old)} and is {_word(new)} now")
+    return found
+
+
+def _files(scripts: t.Sequence[t.Mapping[str, str]]) -> str:
+    return ", ".join(f"{script['name']} in {script['database']}" for script in scripts) or "none"
 
 
 def half_done(marker: t.Mapping[str, t.Any]) -> str | None:
@@ -170,7 +197,9 @@ def _plain(script: t.Mapping[str, t.Any]) -> dict[str, str]:
 
 
 def _word(value: t.Any) -> str:
-    return "none" if value in (None, [], {}, "") else str(value)
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(map(str, value))
+    return "none" if value in (None, {}, "") else str(value)
 
 
 def _target(params: t.Mapping[str, t.Any]) -> tuple[RecoveryTarget | None, list[Problem]]:

@@ -182,7 +182,8 @@ def _refuse_missing_databases(work: Work, scripts: t.Sequence[t.Mapping[str, str
         Problem(
             "sql",
             f"{script['name']} is for the database {script['database']}, which the clone does not have.",
-            f"It has {', '.join(there)}.",
+            f"It has {', '.join(there)}. Correct the database and run the task again: nothing is restored again. The "
+            "clone stays closed, and nobody can connect to it.",
         )
         for script in scripts
         if script["database"] not in there

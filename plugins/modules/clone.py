@@ -64,7 +64,7 @@ options:
   request:
     description:
       - What else the clone was restored from, such as the label of the backup. It is noted in C(clone.json), and
-        another value makes it another clone.
+        another value makes it another clone. O(sql) need not be in it.
     type: dict
   port:
     description:

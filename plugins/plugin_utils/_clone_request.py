@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import typing as t
@@ -35,7 +34,8 @@ def request(
     """What is asked for: ``restore`` and ``clone`` as the modules take it, the rest for the role, and ``problems``.
 
     ``names`` are the variables of the play, to see a misspelled one; ``stanzas`` those that the inventory names.
-    ``identity`` is what makes two requests the same clone.
+    ``identity`` is what makes two requests the same clone, beside the SQL: the module compares that itself, because
+    files that have not ended yet may be corrected.
 
     >>> wanted = request({"name": "ci-42", "target_time": "2026-05-01 14:30+02", "ttl": "4h"}, stanzas=["main"])
     >>> wanted["stanza"], wanted["directory"], wanted["clone"]["ttl"], wanted["problems"]
@@ -70,7 +70,6 @@ def request(
             "stanza": stanza,
             "target": target,
             "archive_stanza": clone.get("archive_stanza"),
-            "sql": [[item["database"], item["name"], _digest(item["sql"])] for item in sql],
             **{name: restore.get(name) for name in ("set", "repo", "db_include")},
         },
     }
@@ -79,10 +78,6 @@ def request(
 def _on_controller(path: str) -> str:
     """A path as the user means it, who runs Ansible somewhere. Modules that run there begin at the playbook."""
     return os.path.abspath(os.path.expanduser(path)) if path else ""
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _name(survey: Survey) -> str:

@@ -11,6 +11,7 @@ import typing as t
 
 from . import _restore_words
 from ._progress_line import duration
+from ._status_text import wrapped
 
 Record = t.Dict[str, t.Any]
 
@@ -21,6 +22,7 @@ _IN_OUR_WORDS = (
         "Take another clone_name, or clone_replace=true to have it removed first.",
     ),
     (r"remove it \(state: absent\) and restore again\.", "run the play with clone_replace=true."),
+    (r"\b(set|repo)(?= was )", r"clone_\1"),
     (r"\bin restore_workspace\b", "in clone_directory"),
     (r"\bthe module restore with archive_mode off\b", "a clone"),
     (r"\brestore_(target_(?!action)\w+|set|repo|bindir|allow_unproven|recovery_timeout)\b", r"clone_\1"),
@@ -45,9 +47,15 @@ def in_our_words(text: str) -> str:
     return text
 
 
-def plan_lines(plan: Record, wanted: Record) -> list[str]:
-    """The plan of the restore, and what follows it."""
-    lines = [in_our_words(line) for line in _restore_words.plan_lines(plan, "")]
+def plan_lines(plan: Record, wanted: Record, state: str = "") -> list[str]:
+    """The plan of the restore, and what follows it. ``state``: what is there of the clone already."""
+    if plan.get("mode") == "none":
+        text = f"Nothing to do: the clone {wanted['name']} is there. To make it anew set clone_replace=true."
+        if state == "open":
+            return wrapped(text, "")
+        lines = wrapped(f"The clone {wanted['name']} is restored already, and is not open yet.", "")
+    else:
+        lines = [in_our_words(line) for line in _restore_words.plan_lines(plan, "")]
     sql = [f"{item['name']} in {item['database']}" for item in wanted["sql"]]
     lifetime = wanted["clone"].get("ttl")
     facts = {

@@ -191,11 +191,11 @@ def marker_of(asked: Wanted, phase: str, states: t.Sequence[str]) -> dict[str, t
     ("change", "word"),
     [
         ({"target_type": "immediate"}, "target was the end of the archived WAL"),
-        ({"left_out": [5]}, "left_out was none and is [5] now"),
+        ({"left_out": [5]}, "left_out was none and is 5 now"),
         ({"archive_stanza": "own"}, "archive_stanza was none and is own now"),
-        ({"request": {"set": "20260501-020003F"}}, "request was none"),
+        ({"request": {"set": "20260501-020003F"}}, "set was none and is 20260501-020003F now"),
         ({"stanza": "other"}, "stanza was main and is other now"),
-        ({"sql": [script("a.sql")]}, "sql was none and is a.sql now"),
+        ({"sql": [script("a.sql")]}, "the SQL was none and is a.sql in postgres now"),
     ],
 )
 def test_other_data_are_another_clone(change: dict[str, t.Any], word: str) -> None:

@@ -28,6 +28,8 @@ VARIABLES = re.findall(r"^(clone_\w+):", (ROOT / "roles/clone/defaults/main.yml"
         ("db_include names crm, which", "clone_db_include names crm, which"),
         ("name another one in the option workspace.", "name another one in clone_directory."),
         ("Run the task again.", "Run the play again."),
+        ("set was none and is 20260501-020003F now", "clone_set was none and is 20260501-020003F now"),
+        ("target_timeline was none and is 2 now", "clone_target_timeline was none and is 2 now"),
         (
             "Remove it first (state: absent), then restore again, or give this one another name.",
             "Take another clone_name, or clone_replace=true to have it removed first.",
@@ -56,6 +58,27 @@ def test_plan_names_what_follows_the_restore() -> None:
         "  open       a free port on localhost; archives nothing",
         "  removed    1 h after it was begun",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "lines"),
+    [
+        ("open", ["Nothing to do: the clone ci is there. To make it anew set clone_replace=true."]),
+        (
+            "closed",
+            [
+                "The clone ci is restored already, and is not open yet.",
+                "  sql        before anybody can connect: mask.sql in shop",
+                "  open       port 6000 on localhost; archives nothing",
+            ],
+        ),
+    ],
+)
+def test_plan_of_a_clone_that_is_there_speaks_of_no_other_restore(state: str, lines: list[str]) -> None:
+    plan = {"mode": "none", "text": ["Nothing to do: this very restore … To do it again set repeat: true."]}
+    sql = [{"name": "mask.sql", "database": "shop", "sql": "SELECT 1"}]
+    wanted = {"name": "ci", "sql": sql, "clone": {"port": 6000, "listen_addresses": "localhost"}}
+    assert plan_lines(plan, wanted, state) == lines
 
 
 def test_refusal_tells_all_problems() -> None:
