@@ -89,6 +89,7 @@ repositories:
       wal_max_before: "000000010000000000000004"
       wal_max_after: "000000010000000000000005"
       advanced: true
+      full_backup: 20261122-205937F
   contains:
     repo_key:
       description: Number of the repository.
@@ -115,6 +116,11 @@ repositories:
       type: bool
       returned: success
       sample: true
+    full_backup:
+      description: Label of its newest full backup without page checksum errors, V(null) when there is none.
+      type: str
+      returned: success
+      sample: 20261122-205937F
 proven:
   description: What this run has shown to be true.
   type: list
@@ -145,9 +151,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._backup import useful_warnings
+from ..module_utils._backup import counting_backups, useful_warnings
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
-from ..module_utils._repository import Stanza, parse_info
+from ..module_utils._repository import Stanza, newest_backup, parse_info
 from ..module_utils._stanza import local_cluster, refuse_other_cluster, refuse_unready, require_repository
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -183,8 +189,9 @@ def last_segments(stanza: Stanza) -> dict[int, tuple[str, str | None]]:
 
 
 def compare(before: Stanza, after: Stanza) -> list[dict[str, t.Any]]:
-    """The archives before and after the check."""
+    """The archives before and after the check, each with the newest full backup beside it."""
     old = last_segments(before)
+    full = {key: newest_backup(counting_backups(after, "full", key)) for key in last_segments(after)}
     return [
         {
             "repo_key": key,
@@ -192,6 +199,7 @@ def compare(before: Stanza, after: Stanza) -> list[dict[str, t.Any]]:
             "wal_max_before": old.get(key, (name, None))[1],
             "wal_max_after": segment,
             "advanced": segment is not None and segment != old.get(key, (name, None))[1],
+            "full_backup": backup.label if (backup := full[key]) else None,
         }
         for key, (name, segment) in sorted(last_segments(after).items())
     ]

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import typing as t
 from pathlib import Path
 
@@ -45,9 +47,21 @@ def test_wal_arrives_in_both_repositories(run_module: Run, fixture_text: Text, c
             "wal_max_before": "000000010000000000000002",
             "wal_max_after": "000000010000000000000006",
             "advanced": True,
+            "full_backup": full,
         }
-        for key in (1, 2)
+        for key, full in ((1, "20261122-205937F"), (2, "20261122-205943F"))
     ]
+
+
+def test_a_full_backup_with_checksum_errors_is_none(run_module: Run, fixture_text: Text, config: str) -> None:
+    before = json.loads(fixture_text("info_two_repositories_2.45.json"))
+    after = copy.deepcopy(before)
+    for backup in after[0]["backup"]:
+        backup["error"] = backup["database"]["repo-key"] == 2
+    answers = [(call(config, "--output=json", "info"), 0, json.dumps(info), "") for info in (before, after)]
+    commands = [VERSION, answers[0], (call(config, "check"), 0, "", ""), answers[1]]
+    result = run_module("check", {"stanza": "main", "config": config}, commands=commands)
+    assert [archive["full_backup"] for archive in result["repositories"]] == ["20261122-205937F", None]
 
 
 def test_a_standby_proves_less(run_module: Run, fixture_text: Text, config: str) -> None:
