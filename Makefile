@@ -32,7 +32,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-clean test lint unit integration molecule bench clean packages programs
+.PHONY: help demo demo-clean test lint unit integration molecule bench docs clean packages programs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +72,9 @@ molecule: $(BUILD)/hosts/installed $(COLLECTION) ## Test whole plays on hosts wi
 bench: packages programs $(BUILD)/bench/installed $(COLLECTION) ## Measure, and write docs/benchmarks.md (BENCH_ARGS="--help" lists parts and options)
 	@tests/tools/packages.sh barman openssh-server rsync zstd
 	@PYTHONPATH=$(COLLECTIONS) $(BUILD)/bench/bin/python -m ansible_collections.pgops.pgbackrest.tests.bench $(BENCH_ARGS)
+
+docs: $(TESTS)/installed $(COLLECTION) ## Make the documentation site from the guides, modules, filters and roles
+	@tests/tools/docs.sh $(BUILD)
 
 clean: ## Remove what these targets built and downloaded (Debian packages stay installed)
 	@tests/tools/docker.sh stop

@@ -74,6 +74,7 @@ check role-arguments python3 tests/tools/role_arguments.py roles
 check changelog changelog
 check artifact artifact
 check documentation documentation
+check site tests/tools/docs.sh "$build"
 check ansible-lint ansible-lint --profile production --offline
 status=0
 wait "$sanity" || status=$?
