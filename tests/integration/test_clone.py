@@ -59,15 +59,18 @@ class Lab:
         return well(self.run("restore", {**self.source.restoring, **places, **off, **options}))
 
     def clone(self, check: bool = False, root: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        """Run the module."""
-        return self.run("clone", {**self.params, **options}, check=check, root=root)
+        """Run the module. Without a port of its own it takes one that no other test has: port=None lets it choose."""
+        asked = {**self.params, **options}
+        if asked["port"] is None:
+            del asked["port"]
+        return self.run("clone", asked, check=check, root=root)
 
     @property
     def params(self) -> dict[str, t.Any]:
         """What every run of the module gets."""
         given = {"name": self.name, "directory": str(self.directory), "stanza": "main", "bindir": self.source.bindir}
         given.update(owner=self.owner, login_user=self.owner, socket_directory=str(self.sockets))
-        given["port"] = self.source.port + 1  # chosen by the module, it could be that of a test beside this one
+        given["port"] = self.source.port + 1
         return {**given, "timeout": 60, **self.options}
 
     @property
