@@ -14,7 +14,9 @@ description:
 positional: upstream_action, host, upstream
 options:
   _input:
-    description: Result of M(pgops.pgbackrest.standby) in check mode, V(null) where it cannot run yet.
+    description:
+      - Result of M(pgops.pgbackrest.standby) in check mode, V(null) where it cannot run yet.
+      - That of a failed task where check mode has only pretended to let the standby in.
     type: raw
     required: true
   upstream_action:

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: ["pgops contributors (@pgops)"]
 description:
   - Used by the role P(pgops.pgbackrest.standby#role).
-positional: hostvars, confirm
+positional: hostvars, confirm, served
 options:
   _input:
     description: Result of P(pgops.pgbackrest.standby_place#filter).
@@ -25,6 +25,10 @@ options:
     description: What the user confirms, the name of the stanza.
     type: str
     required: true
+  served:
+    description: What each host that is followed was given, so that it lets standbys in.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""

@@ -266,7 +266,8 @@ def _one_cluster(entry: Mapping, hostvars: Mapping) -> t.Iterator[str]:
         shown = ", ".join(f"{host}: {identifier}" for host, identifier in identifiers.items())
         yield (
             f"The hosts of stanza {stanza} have different clusters (system identifiers {shown}): {where} may list only "
-            "one primary and its standbys. Give other clusters stanzas of their own."
+            "one primary and its standbys. Give other clusters stanzas of their own. If one is the empty one that a "
+            "package has made, remove it on that host (pg_dropcluster)."
         )
     elif len(primaries) > 1:
         yield f"{' and '.join(primaries)} of stanza {stanza} are all primaries: end all but one of them first."

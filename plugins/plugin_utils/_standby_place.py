@@ -22,6 +22,11 @@ Clusters = t.Dict[str, t.Optional[Mapping]]
 _DEBIAN_NAME = re.compile(r"(\d+(?:\.\d+)?)/([^/]+)")
 _OF_A_PRIMARY = ("port", "socket_directory", "owner", "group", "pg_version", "system_identifier")
 
+_DIFFERENT = (
+    " They are different clusters: one may be the empty one that a package has made. Once that is stopped, the play "
+    "names the command that removes it."
+)
+
 
 def place(hostvars: Mapping, hosts: t.Sequence[str], wanted: str) -> Record:
     """The primary of the stanza, the standbys among ``hosts`` (those of the play), and ``problems``.
@@ -39,7 +44,7 @@ def place(hostvars: Mapping, hosts: t.Sequence[str], wanted: str) -> Record:
         return {**result, "problems": [_no_stanza(names, wanted)]}
     listed = list(next(iter(entries.values()))["hosts"])
     clusters = {host: _model_cluster.of_other_host(hostvars, host, name) for host in listed}
-    problems = [*_list_problems(name, entries, listed), *_primary_problems(hostvars, name, clusters)]
+    problems = [*_list_problems(name, entries, listed, hostvars), *_primary_problems(hostvars, name, clusters)]
     if problems:
         return {**result, "problems": problems}
     primary = next(host for host, cluster in clusters.items() if is_primary(cluster))
@@ -55,6 +60,7 @@ def _below(hostvars: Mapping, name: str, primary: str, entries: t.Mapping[str, R
         planned[host], why = _planned(hostvars, host, entries[host], clusters, primary)
         problems += why
     problems += [] if standbys else [_nothing_to_do(primary, list(clusters))]
+    problems += [] if _is_configured(hostvars, primary, name) else [_not_protected(hostvars, primary, entries)]
     upstreams = _upstreams(hostvars, primary, links)
     for link in links.values():
         upstream = planned.get(link["host"]) or clusters.get(link["host"]) or {}
@@ -96,8 +102,11 @@ def _address(hostvars: Mapping, host: str) -> str:
 def _is_connected(hostvars: Mapping, host: str, stanza: str) -> bool:
     """Whether pgBackRest is there and knows the stanza."""
     facts = model.learned(hostvars, host)
-    configured = any(stanza in file["stanzas"] for file in facts.get("configuration") or [])
-    return bool(facts.get("pgbackrest") and facts.get("psycopg2") and configured)
+    return bool(facts.get("pgbackrest") and facts.get("psycopg2") and _is_configured(hostvars, host, stanza))
+
+
+def _is_configured(hostvars: Mapping, host: str, stanza: str) -> bool:
+    return any(stanza in file["stanzas"] for file in model.learned(hostvars, host).get("configuration") or [])
 
 
 # What is wrong
@@ -109,8 +118,16 @@ def _no_stanza(names: t.Sequence[str], wanted: str) -> str:
     return f"No host of this play has stanza {wanted}, only {' and '.join(names)}. Correct standby_stanza or the limit."
 
 
-def _list_problems(name: str, entries: t.Mapping[str, Record], listed: t.Sequence[str]) -> t.Iterator[str]:
+def _list_problems(
+    name: str, entries: t.Mapping[str, Record], listed: t.Sequence[str], hostvars: Mapping
+) -> t.Iterator[str]:
     first = next(iter(entries), "")
+    strangers = [host for host in listed if host not in hostvars]
+    if strangers:
+        yield (
+            f"pgbackrest_hosts of stanza {name} is [{', '.join(listed)}], but the inventory has no host "
+            f"{' and '.join(strangers)}: correct the name, or take it out."
+        )
     for host, entry in entries.items():
         if entry["hosts"] != listed:
             yield (
@@ -132,10 +149,22 @@ def _primary_problems(hostvars: Mapping, name: str, clusters: Clusters) -> t.Ite
         )
     elif len(primaries) > 1:
         commands = " or ".join(f"{_stop(clusters[host])} on {host}" for host in primaries)
+        another = len({(clusters[host] or {}).get("system_identifier") for host in primaries}) > 1
         yield (
             f"{' and '.join(primaries)} of stanza {name} all run as primaries, and only one of them can be right. Stop "
             f"the one that shall become a standby ({commands}), and keep everybody from starting it."
+            + (_DIFFERENT if another else "")
         )
+
+
+def _not_protected(hostvars: Mapping, primary: str, entries: t.Mapping[str, Record]) -> str:
+    variables = model.variables_of(hostvars, primary if primary in entries else next(iter(entries)))
+    keepers = [entry["host"] for entry in variables.get("pgbackrest_repositories") or [] if entry.get("host")]
+    limit = ",".join(dict.fromkeys([primary, *map(str, keepers)]))
+    return (
+        f"The primary {primary} is not protected yet, so there is no backup to make a standby of. Run first: "
+        f"pgops.pgbackrest.site --limit {limit}"
+    )
 
 
 def _stop(cluster: Mapping | None) -> str:
@@ -269,12 +298,7 @@ def _in_the_way(host: str, here: Mapping, model_of: Mapping, primary: str) -> t.
     same_version = here.get("pg_version") in (None, model_of["pg_version"])
     if (theirs is None or theirs == ours) and same_version:
         return
-    match = _DEBIAN_NAME.fullmatch(here["name"])
-    remove = (
-        f"pg_dropcluster --stop {match.group(1)} {match.group(2)}"
-        if match
-        else f"{_stop(here)}; rm -r {here['data_directory']}"
-    )
+    remove = _remove(here)
     what = (
         f"another cluster (system identifier {theirs}) than {primary} ({ours})"
         if same_version
@@ -282,8 +306,15 @@ def _in_the_way(host: str, here: Mapping, model_of: Mapping, primary: str) -> t.
     )
     yield (
         f"{here['name']} on {host} is {what}, and is never overwritten. Name the right cluster in pgbackrest_clusters. "
-        f"If this one is not needed, as the empty one that a package has made, remove it: {remove}"
+        f"If this one is not needed, as the empty one that a package has made, remove it on {host}: {remove}"
     )
+
+
+def _remove(here: Mapping) -> str:
+    match = _DEBIAN_NAME.fullmatch(here["name"])
+    if match:
+        return f"pg_dropcluster --stop {match.group(1)} {match.group(2)}"
+    return f"{_stop(here)}; rm -r {here['data_directory']}"
 
 
 def _new(host: str, wished: str, model_of: Mapping, primary: str, debian: bool) -> tuple[Record, list[str]]:

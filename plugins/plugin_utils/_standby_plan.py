@@ -11,12 +11,13 @@ import typing as t
 from . import _model_input as model
 from ._model_input import Mapping
 from ._progress_line import size
-from ._standby_words import in_our_words, sentence
+from ._standby_words import in_our_words, sentence, told
 from ._status_text import wrapped
 
 Record = t.Dict[str, t.Any]
 
 RESTORED = ("provision", "rebuild")
+_OF_THE_LOGIN = {"upstream_pg_hba", "upstream_password", "upstream_role"}
 _WORDS = {
     "none": "nothing",
     "start": "start",
@@ -32,10 +33,13 @@ def judged(seen: Record | None, upstream_action: str, standby: str, upstream: st
     """The ``action`` for one standby with its ``reason``, from the result of the module ``standby`` in check mode.
 
     A standby whose upstream is built in this play was held against the primary. Whether it follows the right server
-    shows when that one stands.
+    shows when that one stands. One that could not log in, because check mode has only pretended to let it in, has no
+    ``action``.
     """
     if seen is None:
         return {"action": "provision", "reason": "pgBackRest is not there yet.", "streams": False}
+    if "action" not in seen:
+        return _foreseen(seen, upstream)
     action, reason = seen["action"], seen.get("reason") or ""
     streams = bool(seen.get("streaming"))
     if upstream_action in (*RESTORED, "start") and action in ("none", "repoint"):
@@ -44,23 +48,57 @@ def judged(seen: Record | None, upstream_action: str, standby: str, upstream: st
     return {"action": action, "reason": reason, "hint": seen.get("hint") or "", "streams": streams}
 
 
+def _foreseen(failed: Record, upstream: str) -> Record:
+    """What check mode can tell where the login has failed."""
+    found = told(failed)
+    state = (failed.get("local") or {}).get("state")
+    until = f"Whether it can log in shows once {upstream} is changed."
+    if not found["codes"] or set(found["codes"]) - _OF_THE_LOGIN:
+        return {"action": "unknown", "reason": f"{until} Until then: {found['why']}", "streams": False}
+    if state in ("missing", "empty"):
+        return {"action": "provision", "reason": f"There are no data. {until}", "streams": False}
+    return {"action": "unknown", "reason": until, "streams": False}
+
+
+def _served(host: str, given: Record) -> list[str]:
+    """What the host that is followed gets so that it lets standbys in: given in a run, planned in check mode."""
+    before, after = given["before"], given["after"]
+    role, was = after["user"] or {}, before["user"]
+    texts = [f"a line in pg_hba.conf: {' '.join(line.split())}" for line in given["lines"]]
+    texts += [f"the slot {name}" for name in after["slots"] if name not in before["slots"]]
+    texts += [f"no slot {name} any more" for name in before["slots"] if name not in after["slots"]]
+    if role and not was:
+        texts.insert(0, f"the role {given['user']}, with the given password")
+    elif role != was:
+        texts.insert(0, f"REPLICATION and the given password for the role {given['user']}")
+    verb = "would get" if given["pretended"] else "has got"
+    return [line for text in texts for line in wrapped(text, f"  {host:<8} {verb:<10} ")]
+
+
 def of_host(hostvars: Mapping, host: str) -> Record:
     """What the role knows of the standby on a host."""
     return dict(model.variables_of(hostvars, host).get("__pgbackrest_standby") or {})
 
 
-def plan(place: Record, hostvars: Mapping, confirm: str) -> Record:
+def plan(place: Record, hostvars: Mapping, confirm: str, served: t.Mapping[str, Record] | None = None) -> Record:
     """``lines`` for people, the same in ``data``, and ``unconfirmed``, a sentence when something is to be confirmed.
 
-    The fact ``__pgbackrest_standby`` of each host has ``judgement``, ``plan`` (of the module restore) and ``failed``.
+    ``served`` has what each host was given that is followed and was changed so that it lets standbys in. The fact
+    ``__pgbackrest_standby`` of each host has ``judgement``, ``plan`` (of the module restore) and ``failed``.
     """
     records = {host: _record(host, link, of_host(hostvars, host)) for host, link in place["standbys"].items()}
     overwritten = [host for host, record in records.items() if record["overwrites"]]
     lines = [f"{place['stanza']}: standbys of {place['primary']} ({place['cluster']['name']})"]
+    lines += [line for host, given in (served or {}).items() for line in _served(host, given)]
     lines += [line for record in records.values() for line in _lines(record)]
     return {
         "lines": lines,
-        "data": {"stanza": place["stanza"], "primary": place["primary"], "standbys": list(records.values())},
+        "data": {
+            "stanza": place["stanza"],
+            "primary": place["primary"],
+            "standbys": list(records.values()),
+            "changed": list(served or {}),
+        },
         "unconfirmed": _unconfirmed(place["stanza"], overwritten, records, confirm),
     }
 

@@ -16,7 +16,8 @@ _IN_OUR_WORDS = (
     (r"\blet the module pgops\.pgbackrest\.replication set it \(create_user: true\)", "set standby_create_user: true"),
     (
         r"\bThe module pgops\.pgbackrest\.replication writes it with the option addresses\.",
-        "standby_pg_hba: true does.",
+        "standby_pg_hba: true does, for the address of the standby's host. Where the server sees another one, as "
+        "behind NAT, give that one or its network, such as standby_pg_hba=10.0.0.0/8.",
     ),
     (
         r"\bThe module pgops\.pgbackrest\.replication does so with create_user: true\.",

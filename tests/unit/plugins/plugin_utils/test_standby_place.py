@@ -45,6 +45,12 @@ def seen(*clusters: dict[str, t.Any], **variables: t.Any) -> dict[str, t.Any]:
     return {**shared, "__pgbackrest_host": look, "__pgbackrest_clusters": resolved, **variables}
 
 
+def unprotected(**variables: t.Any) -> dict[str, t.Any]:
+    found = seen(cluster(PRIMARY), **variables)
+    found["__pgbackrest_host"]["configuration"] = []
+    return found
+
+
 def asking(found: dict[str, t.Any], **asked: t.Any) -> dict[str, t.Any]:
     return {**found, "__pgbackrest_standby_asked": asked}
 
@@ -133,13 +139,13 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
         {"db3": seen(cluster(OLD_PRIMARY, **ANOTHER))},
         "17/main on db3 is another cluster (system identifier 4712) than db1 (4711), and is never overwritten. "
         "Name the right cluster in pgbackrest_clusters. If this one is not needed, as the empty one that a package has "
-        "made, remove it: pg_dropcluster --stop 17 main",
+        "made, remove it on db3: pg_dropcluster --stop 17 main",
     ),
     (
         {"db3": seen(cluster(OLD_PRIMARY, **ANOTHER, name="/data", data_directory="/data", unit="postgresql-17"))},
         "/data on db3 is another cluster (system identifier 4712) than db1 (4711), and is never overwritten. Name the "
         "right cluster in pgbackrest_clusters. If this one is not needed, as the empty one that a package has made, "
-        "remove it: systemctl stop postgresql-17; rm -r /data",
+        "remove it on db3: systemctl stop postgresql-17; rm -r /data",
     ),
     (
         {"db3": seen(cluster(OLD_PRIMARY, name="15/main", pg_version="15", system_identifier=None))},
@@ -156,6 +162,23 @@ BAD: list[tuple[dict[str, t.Any], str]] = [
         "db1 and db2 of stanza main all run as primaries, and only one of them can be right. Stop the one that shall "
         "become a standby (systemctl stop postgresql@17-main on db1 or systemctl stop postgresql@17-main on db2), and "
         "keep everybody from starting it.",
+    ),
+    (
+        {"db2": seen(cluster(PRIMARY, system_identifier="4712"))},
+        "db1 and db2 of stanza main all run as primaries, and only one of them can be right. Stop the one that shall "
+        "become a standby (systemctl stop postgresql@17-main on db1 or systemctl stop postgresql@17-main on db2), and "
+        "keep everybody from starting it. They are different clusters: one may be the empty one that a package has "
+        "made. Once that is stopped, the play names the command that removes it.",
+    ),
+    (
+        {"db1": unprotected(pgbackrest_repositories=[{"host": "backup1"}, {"type": "s3"}])},
+        "The primary db1 is not protected yet, so there is no backup to make a standby of. Run first: "
+        "pgops.pgbackrest.site --limit db1,backup1",
+    ),
+    (
+        {host: seen(pgbackrest_hosts=["db1", "db2", "bd3"]) for host in HOSTS},
+        "pgbackrest_hosts of stanza main is [db1, db2, bd3], but the inventory has no host bd3: correct the name, or "
+        "take it out.",
     ),
     (
         {"db3": asking(seen(), upstream="db9")},

@@ -85,7 +85,69 @@ def test_an_upstream_that_only_changes_whom_it_follows_is_there() -> None:
     assert judgement({"action": "repoint", "reason": "It follows db2."}, "repoint")["action"] == "repoint"
 
 
+LOGIN = {"code": "upstream_pg_hba", "sentence": "No pg_hba.conf entry.", "hint": "Let it in."}
+DOWN = {"code": "upstream_unreachable", "sentence": "Connection refused.", "hint": "Start it."}
+
+
+@pytest.mark.parametrize(
+    ("state", "problems", "action", "reason"),
+    [
+        ("missing", [LOGIN], "provision", "There are no data. Whether it can log in shows once db2 is changed."),
+        ("stopped", [LOGIN], "unknown", "Whether it can log in shows once db2 is changed."),
+        (
+            "missing",
+            [DOWN],
+            "unknown",
+            "Whether it can log in shows once db2 is changed. Until then: Connection refused. Start it.",
+        ),
+    ],
+)
+def test_check_mode_cannot_log_in_before_the_primary_is_changed(
+    state: str, problems: list[dict[str, str]], action: str, reason: str
+) -> None:
+    failed = {"failed": True, "msg": "x", "problems": problems, "local": {"state": state}}
+    assert judgement(failed) == {"action": action, "reason": reason, "streams": False}
+    assert judgement({"failed": True, "msg": "No connection"})["reason"].endswith("Until then: No connection.")
+
+
 # The plan
+
+
+LINE = "host    replication     replicator      10.0.0.2/32            scram-sha-256"
+NOTHING: dict[str, t.Any] = {"user": None, "slots": ["old"], "pg_hba": []}
+ROLE = {"login": True, "replication": True, "password": "right"}
+
+
+@pytest.mark.parametrize(
+    ("role", "pretended", "verb", "first"),
+    [
+        (None, True, "would get ", "the role replicator, with the given password"),
+        (
+            {**ROLE, "password": "wrong"},
+            False,
+            "has got   ",
+            "REPLICATION and the given password for the role replicator",
+        ),
+    ],
+)
+def test_plan_tells_what_the_primary_gets(
+    role: dict[str, t.Any] | None, pretended: bool, verb: str, first: str
+) -> None:
+    given = {
+        "user": "replicator",
+        "before": {**NOTHING, "user": role},
+        "after": {"user": ROLE, "slots": ["db2"], "pg_hba": [LINE]},
+        "lines": [LINE],
+        "pretended": pretended,
+    }
+    found = plan(PLACE, hostvars(), "", {"db1": given})
+    assert [line.strip() for line in found["lines"][1:5]] == [
+        f"db1      {verb} {first}",
+        f"db1      {verb} a line in pg_hba.conf: host replication replicator 10.0.0.2/32 scram-sha-256",
+        f"db1      {verb} the slot db2",
+        f"db1      {verb} no slot old any more",
+    ]
+    assert found["data"]["changed"] == ["db1"]
 
 
 def test_plan() -> None:
