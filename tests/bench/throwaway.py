@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import typing as t
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..integration.conftest import PROGRAMS, USER, Cluster, Programs, as_user, checked, free_port
@@ -53,11 +54,16 @@ def size(path: Path) -> int:
     return sum(seen.values())
 
 
-def start(directory: Path, programs: Programs, **settings: t.Any) -> Cluster:
+@contextlib.contextmanager
+def running(directory: Path, programs: Programs, **settings: str) -> Iterator[Cluster]:
     """A running cluster below a directory, with the settings of a server that has work to do."""
-    cluster = Cluster(directory, programs, free_port())
+    cluster = Cluster(empty(directory), programs, free_port())
+    directory.chmod(0o755)
     cluster.initdb()
     usual = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_wal_senders": "10", "autovacuum": "off"}
-    cluster.configure(**{**usual, **{name: str(value) for name, value in settings.items()}})
+    cluster.configure(**{**usual, **settings})
     cluster.start()
-    return cluster
+    try:
+        yield cluster
+    finally:
+        cluster.stop("immediate")
