@@ -45,12 +45,19 @@ class Default:
     only: t.Callable[[Facts], bool] = lambda facts: True
 
 
-def _share(divisor: int, most: int = 999) -> t.Callable[[Facts], int]:
-    return lambda facts: min(max(facts.cpus // divisor, 1), most)
+def _share(divisor: int, most: int = 999, least: int = 1) -> t.Callable[[Facts], int]:
+    return lambda facts: min(max(facts.cpus // divisor, least), most, facts.cpus)
 
 
 DEFAULTS = (
-    Default("compress-type", "zst", lambda facts: "zst", "both", "Half the CPU time of gz for smaller files."),
+    Default("compress-type", "zst", lambda facts: "zst", "both", "A quarter of the CPU time of gz for smaller files."),
+    Default(
+        "compress-level",
+        "2",
+        lambda facts: 2,
+        "both",
+        "Of the levels of zst the fastest one whose files are not larger than those of gz.",
+    ),
     Default(
         "start-fast",
         "true",
@@ -117,10 +124,11 @@ DEFAULTS = (
     ),
     Default(
         "process-max",
-        "half of the CPUs",
-        _share(2),
+        "half of the CPUs, at least 2 if there are so many",
+        _share(2, least=2),
         "backup",
-        "A backup runs beside the database. With a repository host the host with the fewest CPUs counts.",
+        "A backup runs beside the database. One process alone reads, compresses and writes in turn. "
+        "With a repository host the host with the fewest CPUs counts.",
         command="backup",
     ),
     Default(
@@ -156,9 +164,12 @@ def tuned(facts: Facts) -> list[Default]:
 def without_overridden(found: t.Iterable[Default], options: Mapping, repository: Mapping) -> list[Default]:
     """The defaults that the user has not decided: an option for the stanza counts for its commands as well.
 
-    ``repository`` has its keys without ``repo-``. Without bundles there are no block incremental backups.
+    ``repository`` has its keys without ``repo-``. Without bundles there are no block incremental backups. A level means
+    another thing for another type.
     """
     decided = {f"repo-{key}" for key in repository}
+    if "compress-type" in options:
+        decided.add("compress-level")
     if not truth(repository.get("bundle", True)):
         decided.add("repo-block")
     return [default for default in found if default.option not in options and default.option not in decided]

@@ -138,6 +138,7 @@ def test_single_host() -> None:
             "repo1-retention-full": 2,
             "repo1-bundle": True,
             "repo1-block": True,
+            "compress-level": 2,
             "compress-type": "zst",
             "start-fast": True,
             "archive-async": True,
@@ -162,6 +163,7 @@ def test_repository_host_over_tls() -> None:
             "repo1-host-ca-file": "/etc/pgbackrest/cert/ca.crt",
             "repo1-host-cert-file": "/etc/pgbackrest/cert/main.crt",
             "repo1-host-key-file": "/etc/pgbackrest/cert/main.key",
+            "compress-level": 2,
             "compress-type": "zst",
             "archive-async": True,
         },
@@ -225,6 +227,8 @@ def test_numbers_of_repositories_are_the_same_on_both_sides() -> None:
     [
         ({"compress-type": "lz4"}, "main", "compress-type", "lz4"),
         ({"compress-type": None}, "main", "compress-type", None),
+        ({"compress-type": "lz4"}, "main", "compress-level", None),
+        ({"compress-level": 9}, "main", "compress-level", 9),
         ({"process-max": 3}, "main:backup", "process-max", None),
         ({"process-max": 3}, "main", "process-max", 3),
         ({"backup": {"process-max": "6"}}, "main:backup", "process-max", "6"),
@@ -315,6 +319,12 @@ def test_processes(cpus: int) -> None:
     facts_ = defaults.Facts((2, 60), cpus)
     numbers = [default.value(facts_) for default in defaults.DEFAULTS if default.option == "process-max"]
     assert all(1 <= number <= cpus for number in numbers)
+
+
+@pytest.mark.parametrize(("cpus", "processes"), [(1, 1), (2, 2), (3, 2), (4, 2), (6, 3), (64, 32)])
+def test_a_backup_has_two_processes_where_there_are_two_cpus(cpus: int, processes: int) -> None:
+    (found,) = [default for default in defaults.DEFAULTS if default.command == "backup"]
+    assert found.value(defaults.Facts((2, 60), cpus)) == processes
 
 
 # Clusters
