@@ -15,7 +15,7 @@ EXPECTED = re.compile(
     (MANIFEST|FILES)\.json
     | (README|CONTRIBUTING)\.md | COPYING | CHANGELOG\.rst | changelogs/changelog\.yaml
     | meta/(runtime|execution-environment)\.yml
-    | docs/[\w/-]+\.(md|rst|yml|svg|png)
+    | docs/[\w/-]+(\.ko)?\.(md|yml|svg)
     | plugins/[a-z_]+/\w+\.py
     | playbooks/[\w/-]+(\.yml|\.yaml|\.j2|\.cfg)
     | roles/\w+/[\w./-]+
