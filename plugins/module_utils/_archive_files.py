@@ -26,16 +26,12 @@ _BEGINNING = re.compile(r"^\{", re.MULTILINE)
 def files_in_directory(path: str) -> t.Iterator[Entry]:
     """Files of an archive id that lies on this host. Raises OSError; what goes meanwhile is passed over."""
     with os.scandir(path) as entries:
-        directories = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
-            else:
-                yield from _file(entry, "")
-    for name in filter(_LOG.fullmatch, directories):
-        with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(path, name)) as entries:
-            for entry in entries:
-                yield from _file(entry, f"{name}/")
+        top = list(entries)
+    yield from _files(top, "")
+    for log in top:
+        if _LOG.fullmatch(log.name) and log.is_dir(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError), os.scandir(log.path) as entries:
+                yield from _files(entries, f"{log.name}/")
 
 
 def files_in_json(chunks: t.Iterable[str]) -> t.Iterator[Entry]:
@@ -45,10 +41,13 @@ def files_in_json(chunks: t.Iterable[str]) -> t.Iterator[Entry]:
             yield name, entry["time"]
 
 
-def _file(entry: os.DirEntry[str], above: str) -> t.Iterator[Entry]:
-    with contextlib.suppress(FileNotFoundError):
-        if entry.is_file(follow_symlinks=False):
-            yield f"{above}{entry.name}", int(entry.stat(follow_symlinks=False).st_mtime)
+def _files(entries: t.Iterable[os.DirEntry[str]], above: str) -> t.Iterator[Entry]:
+    for entry in entries:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                yield above + entry.name, int(entry.stat(follow_symlinks=False).st_mtime)
+        except FileNotFoundError:
+            continue
 
 
 def _members(chunks: t.Iterator[str]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:

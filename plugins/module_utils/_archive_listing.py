@@ -87,13 +87,14 @@ def list_archive(entries: t.Iterable[Entry]) -> Listing:
             raise ValueError(f"the files of {directory} do not come together")
         segments: list[tuple[t.Match[str], int]] = []
         for path, time in files:
-            history, segment = _HISTORY.fullmatch(path), _SEGMENT.fullmatch(path)
-            if history:
-                histories[int(history.group("timeline"), 16)] = time
-            elif segment and segment.group("partial"):
+            segment = _SEGMENT.fullmatch(path)
+            history = None if segment else _HISTORY.fullmatch(path)
+            if segment and segment.group("partial"):
                 partial.add(f"{segment.group('name')}.partial")
             elif segment:
                 segments.append((segment, time))
+            elif history:
+                histories[int(history.group("timeline"), 16)] = time
         if segments:
             logs[directory] = _log(segments)
     return Listing({name: logs[name] for name in sorted(logs)}, histories, frozenset(partial))

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 OK = 0
 MISSING_STANZA = (1, 3)
 NO_BACKUP = 2
+TYPES = ("full", "diff", "incr")
 
 _MISSING_HINT = (
     "If it was there before, check the repository's path in the configuration and whether its file system is mounted. "
@@ -113,7 +114,7 @@ class Backup:
     def to_dict(self) -> dict[str, t.Any]:
         """The backup as module result, with readable times and the duration in seconds."""
         readable = {"start_time": iso_time(self.start), "stop_time": iso_time(self.stop)}
-        return {**asdict(self), **readable, "duration": self.stop - self.start}
+        return {**vars(self), **readable, "duration": self.stop - self.start}
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,17 @@ class Stanza:
             )
         return result
 
+    def contents(self, repo_key: int) -> dict[str, t.Any]:
+        """What one repository has, in short: of all clusters, so that nothing that takes room is forgotten."""
+        backups = [backup for backup in self.backups if backup.repo_key == repo_key]
+        newest = newest_backup(backups)
+        return {
+            "newest": newest.label if newest else None,
+            "size": newest.size if newest else None,
+            "stored": sum(backup.repo_delta or 0 for backup in backups),
+            "types": {kind: _of_type(kind, backups) for kind in TYPES},
+        }
+
     def windows(self) -> list[dict[str, t.Any]]:
         """Per repository, from when on the current cluster can be recovered, and the last WAL segment it has.
 
@@ -190,18 +202,20 @@ class Stanza:
             "latest_wal": archives[0].wal_max if archives else None,
         }
 
-    def to_dict(self) -> dict[str, t.Any]:
-        """The stanza as module result."""
+    def to_dict(self, backups: bool = True) -> dict[str, t.Any]:
+        """The stanza as module result, with or without its ``backups``."""
         problems = self.problems()
         return {
             "name": self.name,
             "healthy": not problems and self.status_code == OK,
             "status": {"code": self.status_code, "message": self.status_message},
             "problems": problems,
-            "repositories": [asdict(repository) for repository in self.repositories],
+            "repositories": [
+                {**asdict(repository), "contents": self.contents(repository.key)} for repository in self.repositories
+            ],
             "databases": [asdict(database) for database in self.databases],
             "archives": [asdict(archive) for archive in self.archives],
-            "backups": [backup.to_dict() for backup in self.backups],
+            **({"backups": [backup.to_dict() for backup in self.backups]} if backups else {}),
             "windows": self.windows(),
             "running": self.running,
         }
@@ -261,6 +275,14 @@ def with_percent(stanza: Stanza, running: t.Mapping[str, t.Mapping[str, t.Any]])
 def newest_backup(backups: t.Iterable[Backup]) -> Backup | None:
     """The backup that ended last."""
     return max(backups, key=lambda backup: (backup.stop, backup.label), default=None)
+
+
+def _of_type(kind: str, backups: t.Iterable[Backup]) -> dict[str, t.Any]:
+    """How many backups are of this type, and the newest of them without page checksum errors."""
+    found = [backup for backup in backups if backup.type == kind]
+    last = newest_backup(backup for backup in found if not backup.error)
+    shown = {"label": last.label, "stop": last.stop, "stop_time": iso_time(last.stop)} if last else None
+    return {"count": len(found), "last": shown}
 
 
 def _stanza(element: t.Mapping[str, t.Any]) -> Stanza:

@@ -34,6 +34,12 @@ options:
       - Label of one backup set to read in detail (RV(stanzas[].backups[].details)).
       - Needs O(stanza).
     type: str
+  backups:
+    description:
+      - Whether to list each backup. With thousands of backups their list is what costs most.
+      - RV(stanzas[].repositories[].contents), RV(stanzas[].windows) and RV(stanzas[].last) are there without it, too.
+    type: bool
+    default: true
 seealso:
   - module: pgops.pgbackrest.backup
   - module: pgops.pgbackrest.check
@@ -150,6 +156,43 @@ stanzas:
           type: str
           returned: success
           sample: aes-256-cbc
+        contents:
+          description: The backups of the repository in short, those of former clusters included.
+          type: dict
+          returned: success
+          sample:
+            newest: 20261122-205937F_20261122-205940I
+            size: 23592960
+            stored: 3043560
+            types:
+              full: {count: 2, last: {label: 20261122-205937F, stop: 1795381179,
+                     stop_time: "2026-11-22 20:59:39+00:00"}}
+              diff: {count: 0, last: null}
+              incr: {count: 1, last: {label: 20261122-205937F_20261122-205940I, stop: 1795381182,
+                     stop_time: "2026-11-22 20:59:42+00:00"}}
+          contains:
+            newest:
+              description: Label of the backup that ended last, V(null) without one.
+              type: str
+              returned: success
+              sample: 20261122-205937F_20261122-205940I
+            size:
+              description: Size of the cluster at that backup, in bytes.
+              type: int
+              returned: success
+              sample: 23592960
+            stored:
+              description: Bytes that all backups take in the repository, WAL not included.
+              type: int
+              returned: success
+              sample: 3043560
+            types:
+              description:
+                - For each of V(full), V(diff) and V(incr) the number of backups of exactly this type, and the newest of
+                  them without page checksum errors.
+              type: dict
+              returned: success
+              sample: {}
     databases:
       description: The clusters that the stanza has known. Each upgrade of the stanza adds one.
       type: list
@@ -218,7 +261,7 @@ stanzas:
       description: The backups of all repositories, oldest first.
       type: list
       elements: dict
-      returned: success
+      returned: with O(backups=true)
       contains:
         label:
           description: Name of the backup set.
@@ -461,6 +504,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "stanza": {"type": "str"},
     "repo": {"type": "int"},
     "set": {"type": "str"},
+    "backups": {"type": "bool", "default": True},
 }
 
 
@@ -487,7 +531,7 @@ def read_all(module: AnsibleModule) -> list[Stanza]:
 
 def record(module: AnsibleModule, stanza: Stanza, now: int) -> dict[str, t.Any]:
     """A stanza for the result."""
-    result = {**stanza.to_dict(), "last": last_backups(stanza, now)}
+    result = {**stanza.to_dict(module.params["backups"]), "last": last_backups(stanza, now)}
     if stanza.missing_in() and not PgBackRest(module, stanza.name).setting("pg1-path", "backup"):
         result["problems"].append(
             f"Stanza {stanza.name} is not in the configuration of this host. Correct its name, or configure it with "

@@ -20,13 +20,19 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..module_utils._repository import iso_time
+from ..module_utils._repository import TYPES, iso_time
 from ._status_problems import CAN_BE_READ, answered, problems, reason
 
 Record = t.Dict[str, t.Any]
 
 _SEGMENT = re.compile(r"([0-9A-F]{24})(?:\.[0-9A-F]{8}\.backup)?$")
-TYPES = ("full", "diff", "incr")
+# What a repository has that nobody could read.
+_NOTHING: Record = {
+    "newest": None,
+    "size": None,
+    "stored": 0,
+    "types": {kind: {"count": 0, "last": None} for kind in TYPES},
+}
 # What tells where a repository is, by its type, before its path.
 _PLACES = {
     "s3": ("s3-bucket", "s3-endpoint"),
@@ -127,9 +133,9 @@ def repositories(ordered: t.Sequence[Record], info: Record) -> list[tuple[int, R
 
 def repository_record(key: int, options: Record, info: Record, archive: Record | None, now: int) -> Record:
     """One repository of the stanza."""
-    backups = [backup for backup in info.get("backups", []) if backup["repo_key"] == key]
     found: Record = next((repository for repository in info.get("repositories", []) if repository["key"] == key), {})
     readable = found.get("status_code") in CAN_BE_READ
+    contents: Record = found.get("contents") or _NOTHING
     return {
         "key": key,
         "type": str(options.get("type") or "posix"),
@@ -139,11 +145,11 @@ def repository_record(key: int, options: Record, info: Record, archive: Record |
         "readable": readable,
         "status_code": found.get("status_code"),
         "window": window(key, info, archive),
-        "last": {kind: last(backups, kind, now) for kind in TYPES},
-        "newest": max(backups, key=lambda backup: (backup["stop"], backup["label"]))["label"] if backups else None,
-        "backups": {kind: sum(backup["type"] == kind for backup in backups) for kind in TYPES},
-        "stored": sum(backup["repo_delta"] or 0 for backup in backups),
-        "cluster_size": max(backups, key=lambda backup: backup["stop"])["size"] if backups else None,
+        "last": {kind: with_age(entry["last"], now) for kind, entry in contents["types"].items()},
+        "newest": contents["newest"],
+        "backups": {kind: entry["count"] for kind, entry in contents["types"].items()},
+        "stored": contents["stored"],
+        "cluster_size": contents["size"],
     }
 
 
@@ -157,18 +163,9 @@ def place(options: Record) -> str:
     return ", ".join(str(options[name]) for name in names if options.get(name)) or "unknown place"
 
 
-def last(backups: t.Sequence[Record], kind: str, now: int) -> Record | None:
-    """The newest backup of exactly this type that is free of page checksum errors."""
-    found = [backup for backup in backups if backup["type"] == kind and not backup["error"]]
-    if not found:
-        return None
-    newest = max(found, key=lambda backup: (backup["stop"], backup["label"]))
-    return {
-        "label": newest["label"],
-        "stop": newest["stop"],
-        "stop_time": iso_time(newest["stop"]),
-        "age": max(0, now - newest["stop"]),
-    }
+def with_age(backup: Record | None, now: int) -> Record | None:
+    """The newest backup of a type, with its age in seconds."""
+    return {**backup, "age": max(0, now - backup["stop"])} if backup else None
 
 
 def window(key: int, info: Record, archive: Record | None) -> Record | None:

@@ -193,7 +193,9 @@ def status_play(cluster: Cluster) -> list[dict[str, t.Any]]:
     }
     (found,) = play()
     found["tasks"] = [task for task in plays[-1]["tasks"] if task["name"] in names]
-    return [{**found, "vars": {**plays[-1]["vars"], **given}, "environment": {"PGBACKREST_CONFIG": str(cluster.config)}}]
+    return [
+        {**found, "vars": {**plays[-1]["vars"], **given}, "environment": {"PGBACKREST_CONFIG": str(cluster.config)}}
+    ]
 
 
 def write_play(path: Path, text: list[dict[str, t.Any]]) -> Path:

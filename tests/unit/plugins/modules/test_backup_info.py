@@ -52,6 +52,22 @@ def test_healthy_stanza(run_module: Run, fixture_text: Text, config: str) -> Non
     }
 
 
+def test_without_a_list_the_rest_is_the_same(run_module: Run, fixture_text: Text, config: str) -> None:
+    answer = (info(config), 0, fixture_text("info_two_repositories_2.45.json"), "")
+    params = {"stanza": "main", "config": config}
+    listed = run_module("backup_info", params, commands=[VERSION, answer])["stanzas"][0]
+    short = run_module("backup_info", {**params, "backups": False}, commands=[VERSION, answer])["stanzas"][0]
+    backups = listed.pop("backups")
+    assert {**short, "last": None} == {**listed, "last": None}  # its ages may differ by a second
+    one, two = (repository["contents"] for repository in short["repositories"])
+    assert one["newest"] == "20261122-205937F_20261122-205940I"
+    assert one["stored"] == sum(backup["repo_delta"] for backup in backups if backup["repo_key"] == 1)
+    assert {kind: entry["count"] for kind, entry in one["types"].items()} == {"full": 1, "diff": 0, "incr": 1}
+    assert one["types"]["diff"]["last"] is None
+    assert two["types"]["full"]["last"]["label"] == two["newest"] == "20261122-205943F"
+    assert two["size"] == backups[2]["size"]
+
+
 @pytest.mark.parametrize(
     ("recorded", "sentences"),
     [
