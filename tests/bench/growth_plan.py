@@ -87,8 +87,8 @@ def run(context: Context) -> dict[str, t.Any]:
         "notes": [
             "The archive has grown by empty files with the names of segments, between a real backup and real WAL.",
             "The backups are entries of backup.info: all that pgBackRest itself reads to tell about them.",
-            "The plan is the module restore in check mode, with a time before the newest commit as target; it reads the "
-            "newest WAL. The memory is the most that the module's process took.",
+            "The plan is the module restore in check mode, with a time before the newest commit as target; it reads "
+            "the newest WAL. The memory is the most that the module's process took.",
         ],
         "curves": [
             curve("segments", "Plan of a restore", "archived segments", "s", archive.seconds),
