@@ -4,7 +4,7 @@
 
 """What a plan, the state of the backups and the playbook status cost when a repository has grown for years.
 
-Each is measured as a whole task of ansible-playbook beside one that does nothing (ping), and as the process of the
+Each is measured as a whole play of ansible-playbook beside one that does nothing (ping), and as the process of the
 module alone, with the memory that it took.
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import typing as t
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import ansible
@@ -26,13 +27,20 @@ from ..integration.conftest import PYTHON, as_user
 from . import measure
 from .context import Context
 from .growth_data import lengthen, multiply
-from .throwaway import PROGRAMS, USER, Cluster, as_postgres, empty, free_port
+from .throwaway import PROGRAMS as VERSIONS, USER, Cluster, as_postgres, empty, free_port
 
 NAME = "growth_plan"
 COLLECTION = Path(__file__).resolve().parents[2]
+PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
+PROGRAMS = {
+    "pgbackrest": [VERSIONS[0].executable, "version"],
+    "postgres": [f"{VERSIONS[0].bindir}/postgres", "--version"],
+    "ansible": [PLAYBOOK, "--version"],
+}
 SEGMENTS = (1_000, 10_000, 100_000, 1_000_000)
 BACKUPS = (10, 100, 1_000, 10_000)
 PING = "ping"
+BARE = "pgbackrest info"  # what no module can save
 
 # Prints the seconds and the most memory (KiB) of a module's process.
 _MODULE = """
@@ -53,19 +61,18 @@ print(json.dumps([seconds, memory, result.get("failed", False), result.get("msg"
 
 @dataclass
 class Curves:
-    """What was measured of one kind of growth: seconds and memory by name, as points."""
+    """What was measured of one kind of growth: seconds and memory by name, as points; all seconds of the last size."""
 
     seconds: dict[str, list[list[float]]] = field(default_factory=dict)
     memory: dict[str, list[list[float]]] = field(default_factory=dict)
+    last: measure.Measured = field(default_factory=dict)
 
     def add(self, size: int, tasks: measure.Measured, module: str, alone: t.Sequence[tuple[float, float]]) -> None:
         """One point of each line."""
-        bare = measure.median(tasks[PING])
-        for name, values in tasks.items():
-            self.seconds.setdefault(f"{name}, whole play", []).append([size, measure.median(values)])
-            if name != PING:
-                self.seconds.setdefault(f"{name} beyond a ping", []).append([size, measure.median(values) - bare])
-        self.seconds.setdefault(f"module {module} alone", []).append([size, measure.median([s for s, _ in alone])])
+        plays = {name if name == BARE else f"{name}, whole play": values for name, values in tasks.items()}
+        self.last = {**plays, f"module {module} alone": [seconds for seconds, _ in alone]}
+        for name, values in self.last.items():
+            self.seconds.setdefault(name, []).append([size, measure.median(values)])
         self.memory.setdefault(f"module {module}", []).append([size, max(kib for _, kib in alone) / 1024])
 
 
@@ -74,12 +81,13 @@ def run(context: Context) -> dict[str, t.Any]:
     cluster = protected(empty(context.directory / "main"))
     tree = module_tree(context.directory / "modules")
     archive, backups = Curves(), Curves()
-    for size in SEGMENTS[:2] if context.smoke else SEGMENTS:
+    segments, counts = (sizes[:2] if context.smoke else sizes for sizes in (SEGMENTS, BACKUPS))
+    for size in segments:
         context.say(f"-- {size} archived segments")
         target = lengthen(cluster, size)
         task = {**common(cluster), "delta": True, "type": "time", "target": target}
         measure_one(context, cluster, tree, archive, size, "restore", task)
-    for size in BACKUPS[:2] if context.smoke else BACKUPS:
+    for size in counts:
         context.say(f"-- {size} backups")
         multiply(cluster, size)
         measure_one(context, cluster, tree, backups, size, "backup_info", common(cluster))
@@ -89,6 +97,14 @@ def run(context: Context) -> dict[str, t.Any]:
             "The backups are entries of backup.info: all that pgBackRest itself reads to tell about them.",
             "The plan is the module restore in check mode, with a time before the newest commit as target; it reads "
             "the newest WAL. The memory is the most that the module's process took.",
+        ],
+        "tables": [
+            {
+                "key": "most-segments",
+                "title": f"A plan over {segments[-1]:,} archived segments",
+                "measured": archive.last,
+            },
+            {"key": "most-backups", "title": f"The state of {counts[-1]:,} backups", "measured": backups.last},
         ],
         "curves": [
             curve("segments", "Plan of a restore", "archived segments", "s", archive.seconds),
@@ -114,19 +130,24 @@ def measure_one(
         plays["status"] = status_play(cluster)
     books = {each: write_play(context.directory / f"{each}.yml", text) for each, text in plays.items()}
 
-    def playing(each: str) -> t.Callable[[], None]:
-        return lambda: play_book(books[each])
-
-    tasks = measure.interleaved({each: playing(each) for each in books}, context.runs, say=context.say)
+    works: dict[str, measure.Work] = {each: partial(play_book, book) for each, book in books.items()}
+    if module == "backup_info":
+        works[BARE] = partial(bare_info, cluster)
+    tasks = measure.interleaved(works, context.runs, say=context.say)
     alone = [run_module(tree, module, params) for _ in range(context.runs)]
     shown = ", ".join(f"{seconds:.2f} s and {kib / 1024:.0f} MiB" for seconds, kib in alone)
     context.say(f"the module alone: {shown}")
     curves.add(size, tasks, module, alone)
 
 
+def bare_info(cluster: Cluster) -> None:
+    """What pgBackRest itself takes."""
+    cluster.pgbackrest("--output=json", "info")
+
+
 def protected(directory: Path) -> Cluster:
     """A stopped cluster with one backup."""
-    cluster = Cluster(directory, PROGRAMS[0], free_port())
+    cluster = Cluster(directory, VERSIONS[0], free_port())
     cluster.initdb()
     cluster.protect()
     cluster.backup()
@@ -213,8 +234,7 @@ def play_book(path: Path) -> None:
         "LC_ALL": "C.UTF-8",
     }
     variables = json.dumps({"ansible_connection": "local", "ansible_python_interpreter": PYTHON})
-    program = Path(sys.executable).parent / "ansible-playbook"
-    argv = [program, "--check", "--inventory", "localhost,", "--extra-vars", variables, path]
+    argv = [PLAYBOOK, "--check", "--inventory", "localhost,", "--extra-vars", variables, str(path)]
     finished = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     if finished.returncode:
         raise RuntimeError(finished.stdout + finished.stderr)
