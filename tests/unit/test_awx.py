@@ -39,6 +39,7 @@ ANSWERS = {
     "standby_pg_hba": "10.0.0.0/8,192.168.1.0/24",
     "standby_slot": "true",
 }
+STATS = "ansible.builtin.set_stats"
 SECRET = """Only-for-these-tests-'"\\ \u00fc {{ 7 * 7 }} <&>"""
 # What the modules of awx.awx 24.6.1 take, as far as it is needed: words are names of options, text unless marked.
 MODULES = {
@@ -180,6 +181,27 @@ def test_workflow_restores_only_what_was_approved() -> None:
     assert variables_of(TEMPLATES["pgBackRest restore"]) == variables_of(plan) | {"restore_confirm", "restore_plan"}
 
 
+def tasks_of(path: Path) -> t.Iterator[dict[str, t.Any]]:
+    """All tasks of a file, those in blocks and plays included."""
+    entries = list(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
+    while entries:
+        entry = entries.pop()
+        yield entry
+        entries += [task for part in ("tasks", "block", "rescue", "always") for task in entry.get(part, [])]
+
+
+def test_what_is_handed_on_takes_the_place_of_what_was_before() -> None:
+    """Else Ansible would write the identity of a plan twice, one behind the other."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]
+    stats = [task[STATS] for path in files for task in tasks_of(path) if STATS in task]
+    assert len(stats) > 6
+    assert all(one["aggregate"] is False for one in stats)
+    handed_on = {name for one in stats for name in one["data"]}
+    assert handed_on == set(re.findall(r"\bpgbackrest_\w+", (ROOT / "docs/awx.md").read_text(encoding="utf-8"))) - {
+        "pgbackrest_repositories"
+    }
+
+
 # The credential
 
 
@@ -277,14 +299,13 @@ def test_objects_are_made(play: t.Callable[..., t.Any], tmp_path: Path) -> None:
     names = {"awx_project": "databases", "awx_inventory": "live", "awx_credentials": "SSH, pgBackRest"}
     result = play("pgops.pgbackrest.awx", path=str(stand_in(tmp_path)), **names)
     assert result.returncode == 0, result.stdout + result.stderr
+    belongs: dict[str, t.Any] = {"organization": "Default", "project": "databases", "inventory": "live"}
+    belongs |= {"credentials": ["SSH", "pgBackRest"], "execution_environment": None}
     made = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
     templates = {given["name"]: given for name, given in made if name == "job_template"}
     assert set(templates) == set(TEMPLATES)
     for name, given in templates.items():
-        belongs = {"organization": "Default", "project": "databases", "inventory": "live"}
-        belongs.update(credentials=["SSH", "pgBackRest"], execution_environment=None)
-        wanted = {"extra_vars": None, "ask_job_type_on_launch": False, **TEMPLATES[name], **belongs}
-        assert given == wanted
+        assert given == {"extra_vars": None, "ask_job_type_on_launch": False, **TEMPLATES[name], **belongs}
     nodes = [given["identifier"] for name, given in made if name == "workflow_job_template_node"]
     assert nodes == ["restore", "approve", "plan"]
     (kind,) = [given for name, given in made if name == "credential_type"]
