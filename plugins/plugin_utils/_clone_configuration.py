@@ -83,9 +83,9 @@ def _problems(entry: Record, variables: Mapping, stanza: str, name: str) -> list
     hosts = sorted({str(repository["host"]) for repository in entry["repositories"] if repository.get("host")})
     if hosts:
         return [
-            f"{lacks}, and the repository lies on {' and '.join(hosts)}, which lets only hosts in that it knows. Let "
-            f"the playbook site configure {name}, or give clone_config, the path of a configuration on {name} with "
-            "which it reaches the repository."
+            f"{lacks}, and the repository lies on {' and '.join(hosts)}, which lets only hosts in that it knows. Make "
+            f"the clone on a host of the stanza, or give clone_config, the path of a configuration on {name} with "
+            "which it reaches the repository, made as docs/clone.md says."
         ]
     # Retention is for those who take backups.
     repositories = [{"retention-full": 1, **repository} for repository in entry["repositories"]]
