@@ -107,7 +107,7 @@ class Bench:
         sizes = {name: self.competitors[name].size() for name in full}
         restored = self.measure("restore", lambda name: throwaway.empty(self.targets[name]), "limit: tar")
         self.check(restored)
-        delta = self.measure("delta", lambda name: damage(self.targets[name], CHANGED))
+        delta = self.measure("delta", lambda name: data.damage(self.targets[name], CHANGED))
         self.check(delta)
         data.change(self.cluster, CHANGED)
         later = self.measure("incremental", self.forget)
@@ -126,8 +126,8 @@ class Bench:
         chosen = {name: work for name in self.competitors if (work := self.work(name, step)) and without not in name}
 
         def prepare(name: str) -> None:
-            self.archive_to(name)
             before(name)
+            self.archive_to(self.competitors[name].archive)
             self.cluster.sql("CHECKPOINT")
 
         return interleaved(chosen, self.context.runs, prepare, self.context.say)
@@ -140,42 +140,28 @@ class Bench:
         return work if step in ("full", "incremental") else lambda: work(self.targets[name])
 
     def begin(self, name: str) -> None:
+        """An empty repository that gets WAL only when it is complete: PostgreSQL waits long after failures."""
+        self.archive_to("exit 0")
         self.competitors[name].begin()
+        self.archive_to(self.competitors[name].archive)
+        if isinstance(self.competitors[name], Barman):
+            self.competitors[name].ready()
 
     def forget(self, name: str) -> None:
         self.competitors[name].forget_incremental()
 
-    def archive_to(self, name: str) -> None:
-        """Let PostgreSQL archive where this competitor looks for WAL. The file is there whole at any time."""
-        new = throwaway.write(
-            self.script.with_name("archive.new"), f"#!/bin/sh\n{self.competitors[name].archive}\n", 0o755
-        )
+    def archive_to(self, command: str) -> None:
+        """Let PostgreSQL archive with another command. Its file is there whole at any time."""
+        new = throwaway.write(self.script.with_name("archive.new"), f"#!/bin/sh\n{command}\n", 0o755)
         new.replace(self.script)
 
     def check(self, restored: t.Iterable[str]) -> None:
         """Something must have come back, and all of it, whoever did it."""
-        wanted = relations(self.cluster.pgdata)
+        wanted = data.relations(self.cluster.pgdata)
         for name in restored:
-            assert relations(self.targets[name]) == wanted, (
+            assert data.relations(self.targets[name]) == wanted, (
                 f"{name} did not restore everything to {self.targets[name]}."
             )
-
-
-def relations(pgdata: Path) -> dict[str, int]:
-    """Files of user tables and their sizes."""
-    paths = (path for path in pgdata.glob("base/*/*") if path.name.isdecimal() and int(path.name) >= 16384)
-    return {str(path.relative_to(pgdata)): path.stat().st_size for path in paths}
-
-
-def damage(pgdata: Path, share: float, chunk: int = 65536) -> None:
-    """Overwrite a share of all bytes of user tables, in every fourth file, here and there."""
-    every = 4
-    for name, size in sorted(relations(pgdata).items())[::every]:
-        with open(pgdata / name, "r+b") as file:
-            step = int(chunk / (share * every))
-            for position in range(0, max(size - chunk, 1), step):
-                file.seek(position)
-                file.write(os.urandom(min(chunk, size)))
 
 
 def table(key: str, title: str, measured: Measured, **beside: dict[str, str]) -> dict[str, t.Any]:

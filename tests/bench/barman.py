@@ -54,8 +54,11 @@ class Barman:
             subprocess.run([*as_postgres(), *argv], capture_output=True, check=False, cwd="/")
 
     def begin(self) -> None:
-        """No backup, and a first segment of WAL, without which Barman takes no backup."""
+        """No backup."""
         empty(self.base)
+
+    def ready(self) -> None:
+        """A first segment of WAL, without which Barman takes no backup."""
         self.cluster.sql("SELECT pg_switch_wal() FROM pg_logical_emit_message(true, '', '')")
         deadline = time.monotonic() + 60
         while not any(self.incoming.iterdir()):

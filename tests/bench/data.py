@@ -10,11 +10,13 @@ Each kind is a table for each of four months. Changes go to the newest month, as
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import string
 import subprocess
 import typing as t
 import zlib
+from pathlib import Path
 
 from .throwaway import Cluster, as_postgres
 
@@ -63,6 +65,23 @@ def change(cluster: Cluster, share: float) -> None:
         where = f"(id / 50) % 100 < {of_each}"
         cluster.sql(f"UPDATE {tables(kind)[-1]} SET {column} = {value} WHERE {where}")
     cluster.sql("CHECKPOINT")
+
+
+def relations(pgdata: Path) -> dict[str, int]:
+    """Files of user tables and their sizes."""
+    paths = (path for path in pgdata.glob("base/*/*") if path.name.isdecimal() and int(path.name) >= 16384)
+    return {str(path.relative_to(pgdata)): path.stat().st_size for path in paths}
+
+
+def damage(pgdata: Path, share: float, chunk: int = 65536) -> None:
+    """Overwrite a share of all bytes of user tables, in every fourth file, here and there."""
+    every = 4
+    for name, size in sorted(relations(pgdata).items())[::every]:
+        with open(pgdata / name, "r+b") as file:
+            step = int(chunk / (share * every))
+            for position in range(0, max(size - chunk, 1), step):
+                file.seek(position)
+                file.write(os.urandom(min(chunk, size)))
 
 
 class Content:

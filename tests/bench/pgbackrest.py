@@ -42,7 +42,6 @@ class PgBackRest:
     def begin(self) -> None:
         """An empty repository with its stanza."""
         empty(self.repo)
-        empty(Path(self.places["spool-path"]))
         self.run("stanza-create")
 
     def full(self) -> None:

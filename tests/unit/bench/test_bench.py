@@ -144,6 +144,18 @@ def test_rows_are_the_same_each_time_and_as_many_as_asked_for(kind: str) -> None
     assert 50_000 <= size < 53_000
 
 
+def test_damage_overwrites_its_share_of_user_tables_only(tmp_path: Path) -> None:
+    (tmp_path / "base/5").mkdir(parents=True)
+    names = ["16384", "16385", "16386", "16387", "1259", "pg_filenode.map"]
+    for name in names:
+        (tmp_path / "base/5" / name).write_bytes(bytes(20 * 1024 * 1024))
+    assert data.relations(tmp_path) == {f"base/5/{name}": 20 * 1024 * 1024 for name in names[:4]}
+    data.damage(tmp_path, 0.05)
+    changed = [sum(map(bool, (tmp_path / "base/5" / name).read_bytes())) for name in names]
+    assert 0.045 < sum(changed) / (80 * 1024 * 1024) < 0.055
+    assert changed[1:] == [0] * 5
+
+
 def test_shares_are_the_whole() -> None:
     assert sum(data.SHARES.values()) == pytest.approx(1)
 
