@@ -16,11 +16,13 @@ work runs; ``JOB`` is the answer and appears whole when the work has ended.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
 import signal
 import sys
+import time
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -28,6 +30,7 @@ if t.TYPE_CHECKING:
 
 JOB_VARIABLE = "PGOPS_PGBACKREST_JOB"
 SHORT_WORK = 3.0  # seconds
+_KEPT = 24 * 3600.0  # seconds after which nobody comes for an answer any more
 _SUFFIXES = ("", ".pid", ".progress", ".out", ".err")
 
 
@@ -45,6 +48,7 @@ def hand_over_long_work(module: AnsibleModule) -> None:
         streams = [_create(job + suffix) for suffix in (".out", ".err")]
     except OSError:
         return
+    _sweep(os.path.dirname(job))
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
@@ -55,6 +59,16 @@ def hand_over_long_work(module: AnsibleModule) -> None:
     os.close(reader)  # the writing end stays open until this process ends: that is how the parent learns of it
     _settle(job, streams)
     module.params["progress_file"] = f"{job}.progress"
+
+
+def _sweep(directory: str) -> None:
+    """Remove old answers that nobody fetched, because their play was killed, as by a controller that cancels a job."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if name.startswith("pgops-") and "." not in name:
+            with contextlib.suppress(OSError):  # somebody else sweeps as well
+                if time.time() - os.path.getmtime(path) > _KEPT:
+                    forget(path)
 
 
 def _settle(job: str, streams: t.Sequence[int]) -> None:

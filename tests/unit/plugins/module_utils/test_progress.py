@@ -115,6 +115,17 @@ def test_long_work_goes_on_and_leaves_its_answer(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_old_answers_that_nobody_fetched_are_removed(tmp_path: Path) -> None:
+    long_ago = time.time() - 2 * 86400
+    for name in ("pgops-0a", "pgops-1b", "pgops-2c.pid", "4711.1"):  # old, fresh, at work, of others
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+        if name != "pgops-1b":
+            os.utime(tmp_path / name, (long_ago, long_ago))
+    (tmp_path / "pgops-0a.err").touch()
+    start(0, tmp_path / "pgops-3d")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["4711.1", "pgops-1b", "pgops-2c.pid"]
+
+
 def test_the_home_directory_is_that_of_the_user_who_works(tmp_path: Path) -> None:
     finished = start(0, Path("~/jobs/job"), home=tmp_path)
     assert json.loads(finished.stdout) == {"progress": f"{tmp_path}/jobs/job.progress"}
