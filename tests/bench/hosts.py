@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, pgops contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Throw-away hosts with systemd and a cluster each, and plays on them: containers like those of molecule."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+COLLECTION = Path(__file__).resolve().parents[2]
+BUILD = COLLECTION / ".build"
+TOOLS = COLLECTION / "tests/tools"
+PLAYBOOK = str(BUILD / "hosts/bin/ansible-playbook")
+SUITE = "bookworm"
+FORKS = "10"
+PASSPHRASE = "Only-for-these-tests-of-speed"
+_CLUSTER = (
+    "v=$(ls /usr/lib/postgresql | tail -n 1)"
+    " && pg_createcluster $v main -- --encoding UTF8 && systemctl start postgresql@$v-main"
+)
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a run of a playbook took, in all and of the controller's processors, and the results of its tasks."""
+
+    seconds: float
+    controller: float
+    results: list[dict[str, t.Any]]
+
+    def reaching(self, host: str) -> list[str]:
+        """The names of the tasks that were carried out on a host, not only on the controller."""
+        return [result["task"] for result in self.results if result["host"] == host and result["reached"]]
+
+    def task(self, module: str) -> list[float]:
+        """The seconds that each task of a module took."""
+        return [result["seconds"] for result in self.results if result["action"].rpartition(".")[2] == module]
+
+
+class Hosts:
+    """The hosts of one inventory."""
+
+    def __init__(self, directory: Path, names: t.Sequence[str]) -> None:
+        self.directory, self.names = directory, names
+        self.inventory = directory / "hosts.json"
+        self.variables = variables()
+        self.write()
+
+    def write(self) -> None:
+        """Write the inventory, after a change of the variables too."""
+        groups = {"database": {"hosts": dict.fromkeys(self.names, {}), "vars": self.variables}}
+        self.inventory.write_text(json.dumps(groups), encoding="utf-8")
+
+    def play(self, name: str, *words: str, limit: t.Sequence[str] | None = None) -> Play:
+        """Run a playbook, one of the collection or a file. Raises when it fails."""
+        log = self.directory / "results.jsonl"
+        log.unlink(missing_ok=True)
+        found = name if name.endswith(".yml") else f"pgops.pgbackrest.{name}"
+        limited = ["--limit", ",".join(["localhost", *limit])] if limit else []
+        command = [PLAYBOOK, "-i", str(self.inventory), found, *limited, *words]
+        before, start = _processor(), time.perf_counter()
+        ended = subprocess.run(command, env=environment(log), capture_output=True, text=True, check=False)
+        seconds, controller = time.perf_counter() - start, _processor() - before
+        if ended.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stdout}{ended.stderr}")
+        results = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        return Play(seconds, controller, results)
+
+    def run(self, name: str, *words: str, user: str = "root") -> str:
+        """What a command on a host prints."""
+        return docker("exec", "--user", user, name, *words)
+
+    def timed(self, name: str, *words: str, user: str = "postgres") -> float:
+        """The seconds that a command takes on a host."""
+        start = time.perf_counter()
+        self.run(name, *words, user=user)
+        return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iterator[Hosts]:
+    """Hosts with a running cluster each. They are removed at the end."""
+    os.environ["DOCKER_HOST"] = checked("docker.sh", "start").strip()
+    checked("images.sh", "build", SUITE)
+    image = f"pgops-pgbackrest/{SUITE}:{checked('images.sh', 'tag').strip()}"
+    prefix = f"pgops-bench-{os.getpid()}-"
+    names = [f"{prefix}{number}" for number in range(1, count + 1)]
+    try:
+        for number, name in enumerate(names, 1):
+            start_one(name, image)
+            if number % 10 == 0 or number == count:
+                say(f"{number} of {count} hosts run")
+        yield Hosts(directory, names)
+    finally:
+        for name in names:
+            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+
+
+def start_one(name: str, image: str) -> None:
+    """One host with what systemd needs; much less than all privileges."""
+    groups = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+    options = ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--cgroupns=host"]
+    options += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--stop-signal=SIGRTMIN+3", "--network=none"]
+    options += ["--cap-add=SYS_ADMIN", "--label=pgops.pgbackrest.tests=bench", f"--volume={groups}:/sys/fs/cgroup:rw"]
+    docker("run", "--detach", f"--name={name}", f"--hostname={name}", *options, image)
+    for _ in range(300):
+        state = subprocess.run(
+            ["docker", "exec", name, "systemctl", "is-system-running"], capture_output=True, check=False
+        )
+        if state.stdout.strip() in (b"running", b"degraded"):
+            break
+        time.sleep(0.2)
+    docker("exec", name, "sh", "-c", _CLUSTER)
+
+
+def variables() -> dict[str, t.Any]:
+    """The variables of all hosts: an encrypted repository on each."""
+    repository = {
+        "type": "posix",
+        "path": "/var/lib/pgbackrest",
+        "retention-full": 2,
+        "cipher-pass": PASSPHRASE,
+    }
+    return {
+        "ansible_connection": "community.docker.docker",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "pgbackrest_restart_allowed": True,
+        "pgbackrest_repositories": [repository],
+    }
+
+
+def environment(log: Path) -> dict[str, str]:
+    """The environment of a play; the results of its tasks go to ``log``."""
+    return {
+        **os.environ,
+        "ANSIBLE_CALLBACKS_ENABLED": "results",
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+        "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(BUILD / "collections")),
+        "ANSIBLE_FORKS": FORKS,
+        "ANSIBLE_INJECT_FACT_VARS": "false",
+        "ANSIBLE_PIPELINING": "true",
+        "BENCH_RESULTS": str(log),
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def checked(tool: str, *words: str) -> str:
+    """What one of the tools of the tests prints."""
+    environment = {"PGOPS_TOOLS_DIR": "/var/cache/pgops-pgbackrest", **os.environ}
+    return subprocess.run([TOOLS / tool, *words], env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def docker(*words: str) -> str:
+    """What Docker prints."""
+    ended = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"docker {' '.join(words)} failed: {ended.stderr}")
+    return ended.stdout
+
+
+def _processor() -> float:
+    """Seconds of processor that ended child processes have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
