@@ -70,7 +70,7 @@ integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with rea
 molecule: $(BUILD)/hosts/installed $(COLLECTION) ## Test whole plays on hosts with systemd (in Docker; SCENARIOS="single tls" for some)
 	@tests/tools/molecule.sh $(BUILD) $(SCENARIOS)
 
-bench: packages programs $(BUILD)/bench/installed $(COLLECTION) ## Measure, and write docs/benchmarks.md (BENCH_ARGS="--help" lists parts and options)
+bench: packages programs $(BUILD)/bench/installed $(BUILD)/hosts/installed $(COLLECTION) ## Measure, and write docs/benchmarks.md (BENCH_ARGS="--help" lists parts and options)
 	@tests/tools/packages.sh barman openssh-server rsync zstd
 	@PYTHONPATH=$(COLLECTIONS) $(BUILD)/bench/bin/python -m ansible_collections.pgops.pgbackrest.tests.bench $(BENCH_ARGS)
 
