@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from ._cli import PgBackRest
 from ._directory import Directory, occupied, read_directory
+from ._lock_holders import lock_all
 from ._plan import Plan, Request, mask_settings, secrets_in
 from ._plan_facts import read_plan, read_request
 from ._problem import PlanError, Problem
@@ -26,7 +27,6 @@ from ._workspace import (
     done_before,
     home,
     interrupted,
-    lock_all,
     make_workspace,
     plan_put_back,
     put_back,
@@ -59,6 +59,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     settled = _settled(wanted, bool(busy or check))
     if settled and not check:
         descriptors += lock_all(locks, [home(request.pgdata)])[0]  # another directory stands there now
+    missing = [path for path in (wanted.workspace, request.pgdata) if not os.path.lexists(path)]
     directory = read_directory(request.pgdata)
     receipt = done_before(wanted.workspace, wanted.asked, directory, request.repeat, request.plan_id)
     if receipt and not busy:
@@ -69,7 +70,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     result["changed"] = not plan.done or bool(wal_to_put(plan) or settled)
     warnings = [*filter(None, [settled]), *plan.warnings]
     if not check:
-        plan, held = _make_places(backrest, wanted, plan, locks)
+        plan, held = _make_places(backrest, wanted, plan, missing, locks)
         progress = Progress(module.params["progress_file"])
         work = Work(backrest, progress, module.params["process_max"], (*descriptors, *held))
         done, told = execute(work, plan, _receipt(wanted, plan, result))
@@ -167,15 +168,16 @@ def _plan(backrest: PgBackRest, wanted: Wanted, busy: bool) -> Plan:
     return plan
 
 
-def _make_places(backrest: PgBackRest, wanted: Wanted, plan: Plan, locks: ExitStack) -> tuple[Plan, list[int]]:
-    """Make and lock what is missing; the plan, made again where somebody may have come first."""
+def _make_places(
+    backrest: PgBackRest, wanted: Wanted, plan: Plan, missing: t.Sequence[str], locks: ExitStack
+) -> tuple[Plan, list[int]]:
+    """Make and lock what was missing before the plan; the plan, made again where somebody came first."""
     pgdata, workspace = wanted.request.pgdata, wanted.workspace
-    new = [path for path in (workspace, pgdata) if not os.path.lexists(path)]
     make_workspace(workspace)
-    if pgdata in new and not wanted.request.swap:
-        os.makedirs(pgdata, mode=0o700)
-    descriptors, busy = lock_all(locks, [path for path in new if os.path.isdir(path)])
-    if busy or (pgdata in new and descriptors):
+    if pgdata in missing and not wanted.request.swap:
+        os.makedirs(pgdata, mode=0o700, exist_ok=True)
+    descriptors, busy = lock_all(locks, [path for path in missing if os.path.isdir(path)])
+    if busy or (pgdata in missing and os.path.isdir(pgdata) and os.listdir(pgdata)):
         plan = _plan(backrest, wanted, bool(busy))
     if wanted.request.target.type == "standby":
         keep_standby_settings(workspace, wanted.request.recovery_options)

@@ -13,7 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_facts
+from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_facts, _restore_task
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_wal import Finding
 
 Run = t.Callable[..., dict[str, t.Any]]
@@ -145,7 +145,7 @@ def _umask() -> int:
     return mask
 
 
-def test_a_missing_directory_is_made_locked_and_planned_again(restore: Run, host: Host) -> None:
+def test_a_missing_directory_is_made(restore: Run, host: Host) -> None:
     pgdata = host.pgdata.parent / "other"
     params = {
         **host.params,
@@ -177,15 +177,32 @@ def test_a_missing_directory_is_made_locked_and_planned_again(restore: Run, host
         "--db-include=other",
         "restore",
     ]
-    infos = host.infos("--repo=1")
-    # The version is asked once only.
-    commands = [*infos, *infos[:2], (host.words(LONG_LOG, *words), 0, "", "")]
+    commands = [*host.infos("--repo=1"), (host.words(LONG_LOG, *words), 0, "", "")]
     result = restore(params, commands=commands)
     assert pgdata.stat().st_mode & 0o777 == 0o700
     # The scripted pgBackRest wrote nothing, and that does not pass for a restore.
     assert result["msg"].startswith("The restore ended, but not as planned: 1) ")
     assert {problem["code"] for problem in result["problems"]} == {"verify"}
     assert "Do not start the cluster." in result["msg"]
+
+
+def test_the_plan_is_made_again_where_somebody_came_first(
+    restore: Run, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory was missing when the plan was made, and holds something when it is to be locked."""
+    make_workspace = _restore_task.make_workspace
+
+    def come_first(path: str) -> None:
+        make_workspace(path)
+        host.pgdata.mkdir()
+        (host.pgdata / "mine").touch()
+
+    monkeypatch.setattr(_restore_task, "make_workspace", come_first)
+    # The version is asked once only.
+    result = restore(host.params, commands=[*host.infos(), *host.infos()[:2]])
+    assert result["failed"] is True
+    assert {problem["code"] for problem in result["problems"]} == {"not_empty"}, result
+    assert os.listdir(host.pgdata) == ["mine"]
 
 
 def test_a_failing_pgbackrest_is_quoted(restore: Run, host: Host) -> None:
