@@ -13,9 +13,7 @@ from datetime import datetime
 
 from ._clone_command import MARKER
 from ._clone_place import Place, read_text, removed_names
-from ._schedule import unit_word
-from ._schedule_files import STAMP_DIRECTORY, SYSTEMD_DIRECTORY
-from ._schedule_systemd import order, runs, show
+from ._schedule_systemd import STAMP_DIRECTORY, SYSTEMD_DIRECTORY, order, runs, show, unit_word
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

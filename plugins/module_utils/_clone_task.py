@@ -33,9 +33,9 @@ from ._clone_server import Server, readable_control
 from ._clone_systemd import available, present_units, remove_units
 from ._clone_work import HEADING, Work, fill
 from ._cluster import read_control_data, tablespaces
+from ._lock_holders import lock_all
 from ._problem import PlanError, Problem
 from ._progress import Progress
-from ._workspace import lock_all
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

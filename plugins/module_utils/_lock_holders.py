@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who holds the lock of a directory after pgBackRest was killed. Private to the collection."""
+"""Locks of directories, and who holds them after pgBackRest was killed. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import contextlib
 import glob
 import os
 import time
+import typing as t
+from contextlib import ExitStack
 
 from ._directory import lock_directory
 
@@ -33,6 +35,21 @@ def lock_after_workers(path: str) -> int | None:
         if not held_by:  # it has just ended, or this user does not see it
             return lock_directory(path)
         time.sleep(_PAUSE)
+
+
+def lock_all(locks: ExitStack, paths: t.Iterable[str]) -> tuple[list[int], str | None]:
+    """Lock those of the directories that are there, until ``locks`` ends; also returns the one locked by others."""
+    descriptors: list[int] = []
+    for path in paths:
+        try:
+            descriptor = lock_after_workers(path)
+        except OSError:
+            continue
+        if descriptor is None:
+            return descriptors, path
+        locks.callback(os.close, descriptor)
+        descriptors.append(descriptor)
+    return descriptors, None
 
 
 def holders(path: str) -> list[list[str]]:

@@ -18,12 +18,12 @@ import typing as t
 from dataclasses import dataclass
 
 from ._schedule_calendar import parse_cron, to_cron
+from ._schedule_systemd import unit_word
 from ._scheduled_backup import state_name
 
 MARKER = "# Managed by Ansible (pgops.pgbackrest.schedule)"
 RUNNER = "/usr/local/libexec/pgops-pgbackrest/scheduled-backup"
 
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@%-]+")
 _UNIT_KIND = re.compile(r"\.(service|target|socket|path|timer|slice|mount|automount|scope)$")
@@ -206,18 +206,6 @@ def _escape(text: str, plain: str, sign: str) -> str:
     return "".join(
         each if re.match(plain, each) else "".join(f"{sign}{byte:02x}" for byte in each.encode()) for each in text
     )
-
-
-def unit_word(word: str) -> str:
-    r"""One word of ExecStart.
-
-    >>> unit_word("--stanza=main"), unit_word("--stanza=50% of $x")
-    ('--stanza=main', '"--stanza=50%% of $$x"')
-    """
-    if _PLAIN_WORD.fullmatch(word):
-        return word
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
 
 
 def cron_word(word: str) -> str:

@@ -34,14 +34,13 @@ from ._schedule import (
     service_text,
     timer_text,
 )
+from ._schedule_systemd import STAMP_DIRECTORY, SYSTEMD_DIRECTORY
 from ._scheduled_backup import STATE_DIRECTORY
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-SYSTEMD_DIRECTORY = "/etc/systemd/system"
 CRON_DIRECTORY = "/etc/cron.d"
-STAMP_DIRECTORY = "/var/lib/systemd/timers"
 _INTERPRETER = "/usr/bin/python3"
 _CRON_DAEMONS = ("cron", "crond", "fcron", "cronie")
 _FILE_MODE, _PROGRAM_MODE = 0o644, 0o755

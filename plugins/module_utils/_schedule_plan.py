@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ._config_place import Refused
 from ._schedule import How, Job
 from ._schedule_files import (
-    SYSTEMD_DIRECTORY,
     Change,
     file_changes,
     find,
@@ -24,7 +23,7 @@ from ._schedule_files import (
     write,
     write_state,
 )
-from ._schedule_systemd import Unit, calendar_problems, order, runs, show
+from ._schedule_systemd import SYSTEMD_DIRECTORY, Unit, calendar_problems, order, runs, show
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Questions and orders to systemd. Private to the collection."""
+"""Questions and orders to systemd, its places and its words. Private to the collection."""
 
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from datetime import datetime, timezone
 
@@ -16,6 +17,8 @@ if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 RUNNING = "/run/systemd/system"
+SYSTEMD_DIRECTORY = "/etc/systemd/system"
+STAMP_DIRECTORY = "/var/lib/systemd/timers"
 PROPERTIES = (
     "Id",
     "LoadState",
@@ -32,6 +35,7 @@ PROPERTIES = (
 )
 # systemctl writes times in the zone and language of its environment.
 _ENVIRONMENT = {"TZ": "UTC", "LC_ALL": "C"}
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 
 Unit = t.Dict[str, str]
 
@@ -53,6 +57,18 @@ def parse_show(text: str) -> dict[str, Unit]:
     """Properties in the answer of ``systemctl show``: lines with name and value, units apart by an empty line."""
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
     return {block["Id"]: block for block in blocks if block.get("Id")}
+
+
+def unit_word(word: str) -> str:
+    r"""One word of ExecStart.
+
+    >>> unit_word("--stanza=main"), unit_word("--stanza=50% of $x")
+    ('--stanza=main', '"--stanza=50%% of $$x"')
+    """
+    if _PLAIN_WORD.fullmatch(word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
 
 
 def epoch(text: str | None) -> int | None:

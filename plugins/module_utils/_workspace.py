@@ -13,13 +13,11 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from contextlib import ExitStack
 from dataclasses import replace
 
 from ._cluster import user_name
 from ._directory import MANIFEST, Directory, read_directory
 from ._durable import make_private_directory
-from ._lock_holders import lock_after_workers
 from ._plan import Plan, Request
 from ._problem import PlanError, Problem
 from ._receipt import Receipt, digest, from_dict, read_mark, read_receipt, remove_receipt, write_receipt
@@ -54,21 +52,6 @@ def home(pgdata: str) -> str:
 def data_path(workspace: str) -> str:
     """Where a swap restores to."""
     return os.path.join(workspace, "data")
-
-
-def lock_all(locks: ExitStack, paths: t.Iterable[str]) -> tuple[list[int], str | None]:
-    """Lock those of the directories that are there, until ``locks`` ends; also returns the one locked by others."""
-    descriptors: list[int] = []
-    for path in paths:
-        try:
-            descriptor = lock_after_workers(path)
-        except OSError:
-            continue
-        if descriptor is None:
-            return descriptors, path
-        locks.callback(os.close, descriptor)
-        descriptors.append(descriptor)
-    return descriptors, None
 
 
 def workspace_problems(request: Request) -> list[Problem]:

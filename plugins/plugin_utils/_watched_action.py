@@ -38,7 +38,7 @@ _WATCH = """
 job={job}; read -r pid boot 2>/dev/null <"$job.pid"
 now=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo -)
 alive() {{ [ "$boot" = "$now" ] && kill -0 "$pid" 2>/dev/null && ! grep -qs ') Z ' "/proc/$pid/stat"; }}
-n={steps}; while [ "$n" -gt 0 ] && [ ! -e "$job" ] && alive; do sleep 0.25 2>/dev/null || sleep 1; n=$((n - 1)); done
+n={steps}; while [ "$n" -gt 0 ] && [ ! -e "$job" ] && alive; do sleep 0.1 2>/dev/null || sleep 1; n=$((n - 1)); done
 alive && state=running || state=lost; [ -e "$job" ] && state=done; [ "$pid" ] || state=${{state#lost}}
 echo "pgops-state=$state"; cat "$job.progress" 2>/dev/null || :"""
 _CANCEL = """
@@ -142,7 +142,7 @@ class WatchedAction(ActionBase):
             state, dummy, text = self._ask(_WATCH, steps=steps).partition("\n")
             if state != "running":
                 return
-            steps = _INTERVAL * 4
+            steps = _INTERVAL * 10
             self._show(text, samples)
 
     def _show(self, text: str, samples: list[tuple[float, int]]) -> None:

@@ -222,7 +222,7 @@ def test_workers_of_a_killed_pgbackrest_are_waited_for(
         threading.Timer(0.3, process.stdin.close).start()
         began = time.monotonic()
         with ExitStack() as locks:
-            held, busy = _workspace.lock_all(locks, [str(host.pgdata), str(host.root / "absent")])
+            held, busy = _lock_holders.lock_all(locks, [str(host.pgdata), str(host.root / "absent")])
         if worker:
             assert len(held) == 1 and busy is None and time.monotonic() - began > 0.2
         else:
