@@ -10,8 +10,10 @@ import doctest
 import json
 import os
 import socket
+import time
 import types
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils import (
     _clone_port,
     _clone_request,
     _clone_systemd,
+    _clone_task,
 )
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._clone_checks import source_stanza
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._clone_command import (
@@ -368,6 +371,35 @@ def test_a_port_that_somebody_has_is_passed_over(place: Place, tmp_path: Path, m
     assert reserved_ports(place) == {5433, 5435}
     monkeypatch.setattr(_clone_port, "holder", lambda port, directory: "it" if port == 5434 else None)
     assert free_port(place, str(tmp_path)) == 5436
+
+
+def test_clones_that_begin_at_once_take_two_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one chooses when the first has written down what it took."""
+
+    def choose(place: Place, socket_directory: str) -> int | None:
+        found = free_port(place, socket_directory)
+        time.sleep(0.3)
+        return found
+
+    def begin(name: str) -> int:
+        place = Place(name, str(tmp_path / name), ME)
+        os.makedirs(place.data)
+        wanted = Wanted(place, None, {}, [], 0)
+        module = types.SimpleNamespace(params={"port": 0})
+        return int(_clone_task._begin(t.cast(t.Any, module), wanted, t.cast(t.Any, None), 15, str(tmp_path))["port"])
+
+    monkeypatch.setattr(_clone_port, "clusters", list)
+    monkeypatch.setattr(_clone_port, "holder", lambda port, directory: None)
+    control = types.SimpleNamespace(system_identifier=1)
+    for name, double in {
+        "_refuse_settings": lambda *arguments: None,
+        "port_problems": lambda *arguments: [],
+        "read_control_data": lambda path: control,
+        "free_port": choose,
+    }.items():
+        monkeypatch.setattr(_clone_task, name, double)
+    with ThreadPoolExecutor() as pool:
+        assert set(pool.map(begin, ("one", "two"))) == {5433, 5434}
 
 
 def test_the_holder_of_a_port_is_told(tmp_path: Path) -> None:
