@@ -30,6 +30,7 @@ from ._cluster import (
 )
 from ._wal import format_lsn
 
+_BEGUN = "backup.manifest.pgbackrest.tmp"  # a restore that ended before it wrote anything else but directories
 MANIFEST = "backup.manifest"  # stays in the data directory until the end of pgBackRest's restore
 PATRONI_FILE = "patroni.dynamic.json"
 SIGNAL_FILES = ("recovery.signal", "standby.signal", "recovery.conf")
@@ -77,7 +78,7 @@ class Directory:
 
     ``links`` holds the symbolic links asked for, ``zeroed`` the OIDs of databases that were left out of a restore.
     ``wal_link`` is where pg_wal leads when it is a symbolic link, ``patroni`` whether Patroni has worked here.
-    ``home`` is where the directory really is.
+    ``home`` is where the directory really is, ``begun`` whether an empty one has what ``clear_begun`` removes.
     """
 
     path: str
@@ -97,6 +98,7 @@ class Directory:
     wal_link: str | None = None
     patroni: bool = False
     home: str | None = None
+    begun: bool = False
 
     @property
     def standby(self) -> bool:
@@ -113,6 +115,8 @@ class Directory:
             )
         if self.unfinished:
             return f"unfinished restore of backup {self.unfinished.label}"
+        if self.begun:
+            return "empty but for the beginning of a restore"
         words = {"other": "files, but no cluster", "closed": "not readable", "cluster": "a broken cluster"}
         return words.get(self.state, self.state)
 
@@ -143,6 +147,8 @@ def read_directory(path: str, link_names: t.Collection[str] = ()) -> Directory:
     names = os.listdir(path)
     if not names:
         return Directory(path, "empty", owner(path))
+    if _has_only_begun(path):
+        return Directory(path, "empty", owner(path), begun=True)
     links = {name: os.path.join(path, name) for name in link_names}
     return Directory(
         path=path,
@@ -214,6 +220,29 @@ def parse_recovery_settings(text: str) -> dict[str, str] | None:
     """Settings that the last restore of pgBackRest added to a ``postgresql.auto.conf``; None when none did."""
     before, header, after = text.rpartition(_RECOVERY_HEADER)
     return parse_settings(after.partition("\n")[2]) if header else None
+
+
+def clear_begun(path: str) -> None:
+    """Remove what a restore leaves that was killed before its manifest had its name: directories and no other file.
+
+    Only empty directories can be removed in this way, so nothing is lost that came since somebody looked.
+    """
+    if not _has_only_begun(path):
+        return
+    os.unlink(os.path.join(path, _BEGUN))
+    for below in [step[0] for step in os.walk(path, topdown=False)]:
+        if below != path:
+            os.rmdir(below)
+
+
+def _has_only_begun(path: str) -> bool:
+    """Whether a restore was killed here before its manifest had its name. Links are not looked through."""
+    if not os.path.isfile(os.path.join(path, _BEGUN)):
+        return False
+    return all(
+        files == ([_BEGUN] if above == path else []) and not any(os.path.islink(os.path.join(above, n)) for n in names)
+        for above, names, files in os.walk(path)
+    )
 
 
 def _link_target(path: str) -> str | None:

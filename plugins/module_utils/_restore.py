@@ -17,7 +17,7 @@ import typing as t
 from dataclasses import asdict, dataclass, replace
 
 from ._cli import PgBackRest, PgBackRestError
-from ._directory import MANIFEST, SIGNAL_FILES, read_directory
+from ._directory import MANIFEST, SIGNAL_FILES, clear_begun, read_directory
 from ._durable import copy_file, sync_directory
 from ._plan import Plan, differences, same_path
 from ._problem import PlanError, Problem
@@ -69,6 +69,7 @@ def execute(work: Work, plan: Plan, receipt: Receipt) -> tuple[dict[str, t.Any],
     notes = [*_rescue(plan, work.progress), *_archive_rescued(work.backrest, plan)]
     if plan.done:
         return _conclude(plan, receipt, None, {}, notes)
+    clear_begun(plan.request.pgdata)
     journal = open_swap(plan) if plan.request.swap else None
     into = journal.exchange.coming if journal else plan.request.pgdata
     if journal is None:

@@ -308,6 +308,42 @@ def processes(*wanted: str, tree: Path | None = None) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("mode", ["full", "delta", "swap"])
+def test_a_restore_killed_before_its_first_file_is_done_again(stopped: t.Any, run: Run, mode: str) -> None:
+    """pgBackRest makes all directories, then its manifest under another name; without a name nobody knows it."""
+    begin_restore(stopped)
+    (left,) = [path for path in stopped.pgdata.rglob("*") if not path.is_dir()]
+    assert left.name == "backup.manifest.pgbackrest.tmp"
+    params = {**stopped.restoring, **({mode: True} if mode != "full" else {})}
+    plan = well(run("restore", params, check=True))["plan"]
+    assert left.exists()
+    assert plan["directory"]["text"] == "empty but for the beginning of a restore"
+    assert [entry["bytes"] for entry in plan["overwrites"]] == ([] if mode == "swap" else [0])
+    result = well(run("restore", params))
+    assert result["changed"]
+    assert result["kept"] is None
+    assert not list(stopped.root.glob("pgdata.before-*"))
+    assert not well(run("restore", params))["changed"]
+    assert stopped.rows() == ["in backup", "first", "second"]
+
+
+def begin_restore(cluster: t.Any) -> None:
+    """Kill pgBackRest between its directories and its first file; that takes a few tries."""
+    argv = [cluster.executable, f"--config={cluster.config}", f"--stanza={cluster.stanza}", "restore"]
+    user = USER if os.geteuid() == 0 else None
+    for _ in range(30):
+        shutil.rmtree(cluster.pgdata)
+        cluster.make_directory(cluster.pgdata.name).chmod(0o700)
+        unnamed, named = (cluster.pgdata / f"backup.manifest{end}" for end in (".pgbackrest.tmp", ""))
+        with subprocess.Popen(argv, user=user, group=user, cwd="/", stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and not os.path.exists(unnamed):
+                pass
+            process.kill()
+        if unnamed.exists() and not named.exists():
+            return
+    raise AssertionError("pgBackRest was never caught before its manifest had its name")
+
+
 @pytest.mark.parametrize("mode", ["delta", "swap"])
 def test_a_killed_pgbackrest_and_a_lost_repository(crashed: t.Any, run: Run, tree_hash: Hash, mode: str) -> None:
     into = crashed.pgdata if mode == "delta" else crashed.root / "pgdata.restore" / "data"

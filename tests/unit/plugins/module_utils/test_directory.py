@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import read_directory
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import clear_begun, read_directory
 
 
 @pytest.fixture(name="pgdata")
@@ -65,3 +65,38 @@ def test_a_server_works_in_its_directory(pgdata: Path, tmp_path: Path, at_home: 
         server = read_directory(str(pgdata)).postmaster
         process.kill()
     assert server and server.alive == at_home
+
+
+@pytest.fixture(name="begun")
+def begun_fixture(tmp_path: Path) -> Path:
+    """What pgBackRest leaves when it is killed while it writes its manifest."""
+    path = tmp_path / "begun"
+    for name in ("base/1", "pg_wal/archive_status"):
+        (path / name).mkdir(parents=True)
+    (path / "backup.manifest.pgbackrest.tmp").write_text("[backrest]\n", encoding="utf-8")
+    return path
+
+
+def test_the_beginning_of_a_restore_counts_as_empty(begun: Path) -> None:
+    found = read_directory(str(begun))
+    assert (found.state, found.begun) == ("empty", True)
+    assert found.sentence() == "empty but for the beginning of a restore"
+    clear_begun(str(begun))
+    assert list(begun.iterdir()) == []
+    assert not read_directory(str(begun)).begun
+    clear_begun(str(begun))
+
+
+@pytest.mark.parametrize("name", ["base/1/1259", "mine", "PG_VERSION", "backup.manifest", "pg_tblspc"])
+def test_nothing_else_is_taken_for_the_beginning_of_a_restore(begun: Path, name: str) -> None:
+    (begun / name).symlink_to(begun.parent) if name == "pg_tblspc" else (begun / name).touch()
+    before = sorted(begun.rglob("*"))
+    assert read_directory(str(begun)).state in ("other", "cluster", "unfinished")
+    clear_begun(str(begun))
+    assert sorted(begun.rglob("*")) == before
+
+
+def test_a_name_like_that_of_its_manifest_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "backup.manifest.pgbackrest.tmp").touch()
+    assert read_directory(str(tmp_path)).state == "other"
