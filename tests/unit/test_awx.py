@@ -306,8 +306,10 @@ def test_objects_are_made(play: t.Callable[..., t.Any], tmp_path: Path) -> None:
     assert set(templates) == set(TEMPLATES)
     for name, given in templates.items():
         assert given == {"extra_vars": None, "ask_job_type_on_launch": False, **TEMPLATES[name], **belongs}
-    nodes = [given["identifier"] for name, given in made if name == "workflow_job_template_node"]
-    assert nodes == ["restore", "approve", "plan"]
+    nodes = [given for name, given in made if name == "workflow_job_template_node"]
+    assert [node["identifier"] for node in nodes] == ["plan", "approve", "restore", "plan", "approve"]
+    assert [node["success_nodes"] for node in nodes] == [None, None, None, ["approve"], ["restore"]]
+    assert [node["approval_node"] is not None for node in nodes] == [False, True, False, False, False]
     (kind,) = [given for name, given in made if name == "credential_type"]
     assert kind == CONTENT["controller_credential_types"][0]
     (workflow,) = [given for name, given in made if name == "workflow_job_template"]
