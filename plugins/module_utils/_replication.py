@@ -268,8 +268,9 @@ def _of_slots(server: Server, wanted: Wanted) -> t.Iterator[Problem]:
 def standby_settings(rows: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     """Of the rows of ``pg_settings`` those that a standby should have as well, as text for a configuration file.
 
-    What stands in ``postgresql.auto.conf`` comes with a backup. The five that a standby must not have smaller are
-    always among them.
+    What stands in ``postgresql.auto.conf`` comes with a backup. But a primary that listens only since its backup would
+    give standbys that nobody reaches when they are promoted, so that setting counts wherever it stands. The five that
+    a standby must not have smaller are always among them.
     """
     found = {row["name"]: row["value"] for row in rows if row["name"] in LEAST or _is_for_standby(row)}
     return dict(sorted(found.items()))
@@ -277,8 +278,10 @@ def standby_settings(rows: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
 
 def _is_for_standby(row: t.Mapping[str, t.Any]) -> bool:
     name, file = row["name"], row["sourcefile"] or ""
-    if row["source"] != "configuration file" or file.endswith("/postgresql.auto.conf"):
+    if row["source"] != "configuration file":
         return False
-    if _OWN.fullmatch(name) or (_SECRET.search(name) and name not in _NO_SECRET):
+    if name == "listen_addresses":
+        return row["value"] in _EVERYWHERE
+    if file.endswith("/postgresql.auto.conf"):
         return False
-    return name != "listen_addresses" or row["value"] in _EVERYWHERE
+    return not (_OWN.fullmatch(name) or (_SECRET.search(name) and name not in _NO_SECRET))

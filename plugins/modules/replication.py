@@ -132,7 +132,8 @@ settings:
     - Settings that a standby should have as well, as text for a configuration file. They are those of the server's
       configuration files without what belongs to one host, such as locations, certificates, addresses, archiving,
       recovery and passwords.
-    - Those of C(postgresql.auto.conf) are left out, as they come with a backup.
+    - Those of C(postgresql.auto.conf) are left out, as they come with a backup, but for C(listen_addresses) that is
+      V(*) or the like.
     - The five that must not be smaller on a standby are always among them, C(max_connections),
       C(max_locks_per_transaction), C(max_prepared_transactions), C(max_wal_senders) and C(max_worker_processes).
   returned: success

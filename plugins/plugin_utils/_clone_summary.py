@@ -71,7 +71,7 @@ def _env(data: Record) -> str:
 
 
 def _lines(facts: Record, data: Record) -> list[str]:
-    state = "READY" if facts["changed"] else "READY ALREADY, since " + str(data["created_at"])
+    state = "READY" if facts["changed"] else "READY ALREADY, since " + _moment_of(data["created_at"])
     return [
         f"{data['name']} on {data['host']}: {state}. PostgreSQL {data['pg_version']} takes connections.",
         *labelled("reach", _reach(data)),
@@ -99,7 +99,7 @@ def _source(data: Record) -> str:
 
 def _moment(data: Record) -> list[str]:
     found = data["recovered_to"] or {}
-    told = [f"last commit {str(found['time']).replace('T', ' ')}"] if found.get("time") else []
+    told = [f"last commit {_moment_of(found['time'])}"] if found.get("time") else []
     told += [f"end of the WAL at {found['lsn']}"] if found.get("lsn") else []
     return [f"asked: {data['target']}", *([f"reached: {', '.join(told)}"] if told else [])]
 
@@ -116,7 +116,12 @@ def _archives(data: Record) -> str:
 
 def _removed(data: Record) -> str:
     by_hand = f"by clone_state=absent with clone_name={data['name']}"
-    return f"by itself at {data['expires_at']}, or {by_hand}" if data["expires_at"] else by_hand
+    return f"by itself at {_moment_of(data['expires_at'])}, or {by_hand}" if data["expires_at"] else by_hand
+
+
+def _moment_of(text: t.Any) -> str:
+    """A moment as all texts have it."""
+    return str(text).replace("T", " ")
 
 
 def _took(facts: Record, seconds: t.Mapping[str, float]) -> str:

@@ -171,3 +171,11 @@ def test_settings_for_a_standby() -> None:
         "shared_buffers": "128MB",
     }
     assert standby_settings([row("listen_addresses", "*")]) == {"listen_addresses": "*"}
+
+
+def test_a_primary_that_listens_since_its_backup_gives_standbys_that_listen() -> None:
+    auto = "/var/lib/postgresql/15/main/postgresql.auto.conf"
+    assert standby_settings([row("listen_addresses", "*", auto)]) == {"listen_addresses": "*"}
+    assert standby_settings([row("listen_addresses", "10.0.0.1", auto)]) == {}
+    default = {"name": "listen_addresses", "value": "localhost", "source": "default", "sourcefile": None}
+    assert standby_settings([default]) == {}
