@@ -78,7 +78,7 @@ def measure_part(name: str, asked: argparse.Namespace, output: Path) -> report.R
         found = machine.describe(getattr(part, "PROGRAMS", {}), directory)
         result = part.run(Context(asked.runs, asked.megabytes, asked.smoke, directory, say))
     result = {"part": name, "runs": asked.runs, "machine": found, **result}
-    text = json.dumps(result, indent=1, sort_keys=True)
+    text = json.dumps(result, indent=1)
     (output / f"benchmarks-{name}.json").write_text(text + "\n", encoding="utf-8")
     say(f"{name}: {time.monotonic() - start:.0f} s")
     return result

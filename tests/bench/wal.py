@@ -89,6 +89,7 @@ def ready(cluster: Cluster, archive: PgBackRest) -> None:
     command = archive_command(Program(archive.executable, STANZA, config=str(archive.config)))
     cluster.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
     cluster.sql("SELECT pg_reload_conf()")
+    cluster.sql("CHECKPOINT")  # without start-fast a backup would wait for the next regular one
     archive.full()
     drain(cluster)
 
