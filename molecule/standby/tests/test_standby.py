@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import typing as t
 from pathlib import Path
@@ -228,17 +229,59 @@ def test_wrong_credentials_end_the_play_before_anything(on: On, standby: t.Calla
     assert result == {} and sum(outcome.changed().values()) == 0
 
 
-def test_a_build_that_was_killed_goes_on(on: On, standby: t.Callable[..., t.Any]) -> None:
-    """The disk of db3 is new. pgBackRest is killed there as soon as it has restored a little."""
+DISK = os.path.dirname(DATA)
+
+
+def leave(megabytes: int) -> str:
+    """Command: take the room of the disk of the data directory, but for some."""
+    return f"fallocate --length $(($(df --output=avail -B 1M {DISK} | tail -n 1) - {megabytes}))M {DISK}/filling"
+
+
+def beside_the_next_play(host: t.Any, script: str) -> None:
+    """Have a script run on the host while the next play works there."""
+    host.check_output("systemd-run --collect --unit=beside --expand-environment=no timeout 120 sh -c %s", script)
+
+
+def test_no_room_at_the_start(on: On, standby: t.Callable[..., t.Any]) -> None:
+    """The disk of db3 is new, and too small."""
     on("db3").check_output(f"systemctl stop postgresql@17-main && rm -r {DATA} {DATA}.restore")
-    on("db3").check_output(
-        f"systemd-run --collect --unit=killer timeout 120 sh -c 'until [ -e {DATA}/backup.manifest ]; do :; done;"
-        " while ! pkill --signal KILL --full [p]gbackrest.*restore; do :; done'"
-    )
+    on("db3").check_output(f"mount -t tmpfs -o size=1g,mode=0755,uid=postgres,gid=postgres tmpfs {DISK}")
+    on("db3").check_output(leave(10))
     outcome, result = standby(rc=2)
+    found = by_host(result)["db3"]
+    assert found["codes"] == ["space"], found
+    assert "Nothing was stopped or overwritten there." in found["failed"]
+    assert sum(outcome.changed().values()) == 0, outcome.output
+    assert on("db3").file(DISK).listdir() == ["filling"]
+    on("db3").check_output(f"rm {DISK}/filling")
+
+
+def check_half_restored(on: On, outcome: playbook.Outcome, result: dict[str, t.Any]) -> None:
+    """What a restore of db3 leaves that came to no end; db2 does not mind."""
     assert f"{DATA} may hold half a restore" in by_host(result)["db3"]["failed"], outcome.output
-    assert not by_host(result)["db2"]["failed"]
     assert not on("db3").service("postgresql@17-main").is_running
+    assert on("db3").file(f"{DATA}/backup.manifest").exists
+    assert not by_host(result)["db2"]["failed"]
+
+
+def test_a_build_that_was_killed(on: On, standby: t.Callable[..., t.Any]) -> None:
+    """pgBackRest is killed as soon as it has restored a little."""
+    kill = "while ! pkill --signal KILL --full [p]gbackrest.*restore; do :; done"
+    beside_the_next_play(on("db3"), f"until [ -e {DATA}/backup.manifest ]; do :; done; {kill}")
+    check_half_restored(on, *standby(rc=2))
+
+
+def test_the_disk_fills_half_way(on: On, standby: t.Callable[..., t.Any]) -> None:
+    """The build goes on, and somebody else takes the room that the plan had found."""
+    stop, go_on = (f"pkill --signal {name} --full '[p]gbackrest .*--set=.* restore$'" for name in ("STOP", "CONT"))
+    beside_the_next_play(on("db3"), f"until {stop}; do :; done; {leave(15)}; {go_on}")
+    outcome, result = standby(rc=2)
+    check_half_restored(on, outcome, result)
+    assert "No space left on device" in " ".join(outcome.output.split()), outcome.output
+
+
+def test_a_build_goes_on_when_there_is_room(on: On, standby: t.Callable[..., t.Any]) -> None:
+    on("db3").check_output(f"rm {DISK}/filling")
     outcome, result = standby()  # needs no confirmation: there is nothing that anybody could miss
     found = by_host(result)["db3"]
     assert (found["action"], found["streaming"], found["follows"]) == ("rebuild", True, "db1"), result
