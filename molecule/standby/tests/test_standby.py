@@ -34,6 +34,7 @@ from live import (
     wait_until_archived,
 )
 
+pytestmark = pytest.mark.timeout(900)  # some run four plays
 RUNNER = "/usr/local/libexec/pgops-pgbackrest/scheduled-backup"
 DATA = "/var/lib/postgresql/17/main"
 
@@ -239,7 +240,7 @@ def leave(megabytes: int) -> str:
 
 def beside_the_next_play(host: t.Any, script: str) -> None:
     """Have a script run on the host while the next play works there."""
-    host.check_output("systemd-run --collect --unit=beside --expand-environment=no timeout 120 sh -c %s", script)
+    host.check_output("systemd-run --collect --unit=beside --expand-environment=no timeout 600 sh -c %s", script)
 
 
 def test_no_room_at_the_start(on: On, standby: t.Callable[..., t.Any]) -> None:
