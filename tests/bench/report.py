@@ -63,10 +63,16 @@ def machine(result: Result) -> str:
     """One paragraph: on what, when, with what, how often."""
     found = result["machine"]
     programs = ", ".join(version for version in found["programs"].values() if version)
+    busy = (
+        " **The machine was busy with other work**, which makes what runs in several processes look better, and what "
+        "takes few seconds look worse."
+        if found["load_before"] > found["cpus"]
+        else ""
+    )
     return (
         f"Measured {found['measured']} on {found['cpus']} × {found['cpu']}, {found['memory_mib'] / 1024:.0f} GiB, "
         f"{found['filesystem']}, Linux {found['kernel']}, {found['system']}; load before {found['load_before']}. "
-        f"{programs}. {result['runs']} runs of each."
+        f"{programs}. {result['runs']} runs of each.{busy}"
     )
 
 
@@ -115,4 +121,4 @@ def number(value: float) -> str:
 
 def _rows(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.pgops.pgbackrest.tests.bench import __main__ as program, backup, measure
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["backup", "--smoke", "--runs=2", "--megabytes=60", f"--output={tmp_path}"]
     assert program.main(words) == 0
