@@ -11,7 +11,11 @@ with host_info, so what is loaded here is there in all processes that follow.
 
 from __future__ import annotations
 
-from ansible.plugins.action.normal import ActionModule as ActionModule
+from ansible.plugins.action import normal
 from ansible.plugins.loader import filter_loader
 
 filter_loader.get("pgops.pgbackrest.clusters")
+
+
+class ActionModule(normal.ActionModule):
+    """What Ansible does for a module without a plugin of its own."""

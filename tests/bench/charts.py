@@ -35,8 +35,8 @@ def _bars(table: t.Mapping[str, t.Any]) -> t.Any:
     middles = [measure.median(table["measured"][name]) for name in names]
     spreads = [measure.spread(table["measured"][name]) for name in names]
     reach = [
-        [middle - low for middle, (low, _) in zip(middles, spreads, strict=True)],
-        [high - middle for middle, (_, high) in zip(middles, spreads, strict=True)],
+        [middle - low for middle, (low, dummy) in zip(middles, spreads, strict=True)],
+        [high - middle for middle, (dummy, high) in zip(middles, spreads, strict=True)],
     ]
     figure = Figure(figsize=(8, 0.8 + 0.36 * len(names)))
     axes = figure.add_subplot()
@@ -52,7 +52,9 @@ def _lines(curve: t.Mapping[str, t.Any]) -> t.Any:
     figure = Figure(figsize=(8, 4))
     axes = figure.add_subplot()
     for colour, (name, line) in zip(_COLOURS * 4, curve["lines"].items(), strict=False):
-        axes.plot([x for x, _ in line], [y for _, y in line], marker="o", markersize=3, label=name, color=colour)
+        axes.plot(
+            [x for x, dummy in line], [y for dummy, y in line], marker="o", markersize=3, label=name, color=colour
+        )
     if curve.get("log"):
         axes.set_xscale("log")
         axes.set_yscale("log")

@@ -136,7 +136,7 @@ def limited(rows: Rows, size: int) -> t.Iterator[bytes]:
 
 def words(source: random.Random, size: int) -> bytes:
     """Text whose words come as often as in languages: the second half as often as the first, and so on (Zipf)."""
-    vocabulary = ["".join(source.choices(string.ascii_lowercase, k=source.randint(2, 11))) for _ in range(20000)]
+    vocabulary = ["".join(source.choices(string.ascii_lowercase, k=source.randint(2, 11))) for dummy in range(20000)]
     weights = list(itertools.accumulate(1 / rank for rank in range(1, len(vocabulary) + 1)))
     text = " ".join(source.choices(vocabulary, cum_weights=weights, k=size // 5))
     return text[:size].encode()

@@ -70,10 +70,10 @@ class Curves:
     def add(self, size: int, tasks: measure.Measured, module: str, alone: t.Sequence[tuple[float, float]]) -> None:
         """One point of each line."""
         plays = {name if name == BARE else f"{name}, whole play": values for name, values in tasks.items()}
-        self.last = {**plays, f"module {module} alone": [seconds for seconds, _ in alone]}
+        self.last = {**plays, f"module {module} alone": [seconds for seconds, dummy in alone]}
         for name, values in self.last.items():
             self.seconds.setdefault(name, []).append([size, measure.median(values)])
-        self.memory.setdefault(f"module {module}", []).append([size, max(kib for _, kib in alone) / 1024])
+        self.memory.setdefault(f"module {module}", []).append([size, max(kib for dummy, kib in alone) / 1024])
 
 
 def run(context: Context) -> dict[str, t.Any]:
@@ -134,7 +134,7 @@ def measure_one(
     if module == "backup_info":
         works[BARE] = partial(bare_info, cluster)
     tasks = measure.interleaved(works, context.runs, say=context.say)
-    alone = [run_module(tree, module, params) for _ in range(context.runs)]
+    alone = [run_module(tree, module, params) for dummy in range(context.runs)]
     shown = ", ".join(f"{seconds:.2f} s and {kib / 1024:.0f} MiB" for seconds, kib in alone)
     context.say(f"the module alone: {shown}")
     curves.add(size, tasks, module, alone)

@@ -112,7 +112,7 @@ def start_one(name: str, image: str) -> None:
     options += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--stop-signal=SIGRTMIN+3", "--network=none"]
     options += ["--cap-add=SYS_ADMIN", "--label=pgops.pgbackrest.tests=bench", f"--volume={groups}:/sys/fs/cgroup:rw"]
     docker("run", "--detach", f"--name={name}", f"--hostname={name}", *options, image)
-    for _ in range(300):
+    for _time in range(300):
         state = subprocess.run(
             ["docker", "exec", name, "systemctl", "is-system-running"], capture_output=True, check=False
         )

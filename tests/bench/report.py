@@ -120,5 +120,5 @@ def number(value: float) -> str:
 
 
 def _rows(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    lines = [head, ["---", *("---:" for dummy in head[1:])], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -47,7 +47,7 @@ def write(path: Path, text: str, mode: int = 0o640) -> Path:
 def size(path: Path) -> int:
     """Bytes of all files below a path; a file with several names counts once."""
     seen: dict[int, int] = {}
-    for directory, _, names in os.walk(path):
+    for directory, _directories, names in os.walk(path):
         for name in names:
             status = os.lstat(os.path.join(directory, name))
             seen[status.st_ino] = status.st_size

@@ -331,7 +331,7 @@ def begin_restore(cluster: t.Any) -> None:
     """Kill pgBackRest between its directories and its first file; that takes a few tries."""
     argv = [cluster.executable, f"--config={cluster.config}", f"--stanza={cluster.stanza}", "restore"]
     user = USER if os.geteuid() == 0 else None
-    for _ in range(30):
+    for _time in range(30):
         shutil.rmtree(cluster.pgdata)
         cluster.make_directory(cluster.pgdata.name).chmod(0o700)
         unnamed, named = (cluster.pgdata / f"backup.manifest{end}" for end in (".pgbackrest.tmp", ""))

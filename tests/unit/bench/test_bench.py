@@ -140,7 +140,7 @@ def test_rows_are_the_same_each_time_and_as_many_as_asked_for(kind: str) -> None
     assert {line.count(b"\t") for line in first} == {columns - 1}
     assert {line.count(b"\n") for line in first} == {1}
     assert first[0].startswith(b"100000000\t")
-    size = sum(taken for _, taken in itertools.islice(data.Content(pool=100_000).rows(kind, 1), len(first)))
+    size = sum(taken for dummy, taken in itertools.islice(data.Content(pool=100_000).rows(kind, 1), len(first)))
     assert 50_000 <= size < 53_000
 
 
