@@ -87,7 +87,9 @@ def test_filters_of_the_standby_role(hostvars: dict[str, t.Any]) -> None:
     assert call("standby_request", {"slot": "yes"}, "db-2", [])["slot"] == "db_2"
     found = call("standby_place", hostvars, ["db1"], "main")
     assert found["problems"] == [
-        "This play has no standby of the stanza, only its primary db1. Add the others to pgbackrest_hosts."
+        "This play has no standby of the stanza, only its primary db1. Add the others to pgbackrest_hosts.",
+        "The primary db1 is not protected yet, so there is no backup to make a standby of. Run first: "
+        "pgops.pgbackrest.site --limit db1,backup1",
     ]
     place = {**found, "standbys": {"db2": {"host": "db1", "slot": "", "level": 1}}}
     known = {"db2": {"__pgbackrest_standby": {"judgement": call("standby_judgement", None, "", "db2", "db1")}}}
