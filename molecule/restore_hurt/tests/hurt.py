@@ -23,7 +23,7 @@ PORTS = {"main": 5432, "web": 5433}
 REPOSITORY = "/var/lib/pgbackrest"
 MARK = "PGOPS_TESTS_RUN"  # variable by which all processes of a play are found
 # Command lines, as patterns for pgrep. No shell that looks for them is found by them.
-ASKS = "^[^ ]*pgbackrest .*(info|repo-ls)"
+ASKS = "^[^ ]*pgbackrest .*(info|version)"
 RESTORES = "^[^ ]*pgbackrest .*restore"
 CHECKS = "^[^ ]*pgbackrest .*check"
 HASH = os.path.join(os.path.dirname(__file__), "..", "files", "hash_files.py")

@@ -88,7 +88,7 @@ def restored(host: t.Any, stanza: str) -> None:
 def test_controller_killed_while_it_plans(db1: t.Any) -> None:
     with untouched(db1, "main"):
         run = Play("main")
-        wait_until(run, send("STOP", ASKS))
+        wait_until(run, then=f"until {send('STOP', ASKS)}; do :; done")  # they live for milliseconds
         run.kill()
         db1.check_output(send("CONT", ASKS))
     commit_what_no_repository_has(db1, "main")
