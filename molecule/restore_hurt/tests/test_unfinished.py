@@ -170,7 +170,8 @@ def test_postmaster_pid_of_a_crashed_server(db1: t.Any) -> None:
     as_postgres(db1, "tee %s <<'END'\n999999\n%s\nEND", f"{data('web')}/postmaster.pid", data("web"))
     before = hashes(db1, data("web"))
     ended = play("web", restore_mode="delta")
-    assert hashes(db1, data("web")) == before
+    after = hashes(db1, data("web"))
+    assert after == before, db1.check_output("journalctl --no-pager --lines=20 --unit=postgresql@15-web")
     assert "stale_pid" in [problem["code"] for problem in ended.failure()["problems"]]
     TRAPS.add("stale postmaster.pid", "refused: stale_pid", "the server was down; same files", ended.message())
     db1.check_output("rm %s/postmaster.pid", data("web"))
