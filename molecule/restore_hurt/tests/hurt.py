@@ -270,7 +270,8 @@ def crash(host: t.Any, stanza: str) -> None:
     host.check_output(
         "kill -9 $(head -n 1 %s/postmaster.pid) && while pgrep -f %s >/dev/null; do sleep 0.1; done",
         data(stanza),
-        f"^postgres: 15/{stanza}: ",
+        # The second: a process that was forked just now, and has no title yet.
+        f"^(postgres: 15/{stanza}: |/usr/lib/postgresql/15/bin/postgres -D {data(stanza)} )",
     )
 
 
