@@ -227,7 +227,7 @@ class Launched:
         end = time.monotonic() + PATIENCE
         while text not in self.output():
             assert self.process.poll() is None and time.monotonic() < end, f"The job does not say {text!r}."
-            time.sleep(0.3)
+            time.sleep(0.3)  # the file of the output tells nobody that it grows
 
     def output(self) -> str:
         """What it has said so far."""

@@ -33,7 +33,8 @@ PATIENCE = 30 * 60  # seconds without a connection before the task gives up; the
 _INTERVAL = 5  # seconds between two lines
 _RETRY_PAUSE = 5  # seconds between two attempts to reach the host again
 
-# Waits until the work has ended, but not longer than an interval; prints the state and the progress.
+# Waits until the work has ended, but not longer than an interval; prints the state and the progress. It looks often, as
+# a shell cannot wait for a process that is not its own; where sleep knows no fractions, once a second.
 _WATCH = """
 job={job}; read -r pid boot 2>/dev/null <"$job.pid"
 now=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo -)

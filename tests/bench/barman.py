@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
 import typing as t
 from pathlib import Path
 
-from .throwaway import USER, Cluster, as_postgres, checked, empty, free_port, size, write
+from .throwaway import USER, Cluster, as_postgres, checked, empty, free_port, size, wait_until, write
 
 
 class Barman:
@@ -60,11 +59,8 @@ class Barman:
     def ready(self) -> None:
         """A first segment of WAL, without which Barman takes no backup."""
         self.cluster.sql("SELECT pg_switch_wal() FROM pg_logical_emit_message(true, '', '')")
-        deadline = time.monotonic() + 60
-        while not any(self.incoming.iterdir()):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"No WAL comes to {self.incoming}.\n{self.cluster.log_tail()}")
-            time.sleep(0.1)
+        trouble = f"No WAL comes to {self.incoming}."
+        wait_until(lambda: any(self.incoming.iterdir()), trouble, self.cluster, seconds=60)
         self.run("archive-wal", "bench")
 
     def backup(self) -> None:

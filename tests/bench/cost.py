@@ -21,7 +21,11 @@ RESTORE = f"""{CLUSTER}
 systemctl stop $unit
 runuser -u postgres -- pgbackrest --stanza=main --delta restore
 systemctl start $unit
-until [ "$(runuser -u postgres -- psql -tAc 'select pg_is_in_recovery()')" = f ]; do sleep 0.1; done
+# 20 minutes at most; the check then fails for a cluster that still recovers.
+for n in $(seq 12000); do
+    [ "$(runuser -u postgres -- psql -tAc 'select pg_is_in_recovery()')" = f ] && break
+    sleep 0.1
+done
 runuser -u postgres -- pgbackrest --stanza=main check
 """
 # pgBackRest then takes its time over little data, and the module shows its progress.

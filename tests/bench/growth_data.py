@@ -38,7 +38,7 @@ def lengthen(cluster: Cluster, last: int) -> str:
     cluster.sql("CREATE TABLE IF NOT EXISTS grown (v int)")
     cluster.sql("INSERT INTO grown VALUES (1)")
     target = cluster.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')")[0][0]
-    time.sleep(0.05)
+    time.sleep(0.05)  # the next commit is to be later than the target
     cluster.sql("INSERT INTO grown VALUES (2)")
     cluster.archive()
     cluster.stop()
@@ -114,6 +114,7 @@ def checksum(sections: dict[str, dict[str, str]]) -> str:
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=(), strict=False)
+    # Names are kept as they are written. Assigning it is what configparser documents; its types forbid it.
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
     return {section: dict(parser.items(section)) for section in parser.sections()}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import typing as t
@@ -20,10 +19,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import ansible
 import yaml
 
-from ..integration.conftest import PYTHON, as_user
+from ..integration.conftest import PYTHON, as_user, fill_module_tree
 from . import measure
 from .context import Context
 from .growth_data import lengthen, multiply
@@ -79,7 +77,7 @@ class Curves:
 def run(context: Context) -> dict[str, t.Any]:
     """Measure all sizes, small ones first."""
     cluster = protected(empty(context.directory / "main"))
-    tree = module_tree(context.directory / "modules")
+    tree = fill_module_tree(context.directory / "modules")
     archive, backups = Curves(), Curves()
     segments, counts = (sizes[:2] if context.smoke else sizes for sizes in (SEGMENTS, BACKUPS))
     for size in segments:
@@ -159,22 +157,6 @@ def protected(directory: Path) -> Cluster:
 def common(cluster: Cluster) -> dict[str, str]:
     """Options of all modules."""
     return {"stanza": cluster.stanza, "config": str(cluster.config)}
-
-
-def module_tree(tree: Path) -> Path:
-    """The collection's plugins and Ansible's module_utils, readable by everybody."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(COLLECTION / "plugins", tree / "ansible_collections/pgops/pgbackrest/plugins", ignore=ignore)
-    source = Path(ansible.__file__).parent
-    for name in ("release.py", "module_utils", "_internal"):
-        if (source / name).is_dir():
-            shutil.copytree(source / name, tree / "ansible" / name, ignore=ignore)
-        elif (source / name).exists():
-            (tree / "ansible").mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / name, tree / "ansible" / name)
-    (tree / "ansible/__init__.py").touch()
-    subprocess.run(["chmod", "-R", "a+rX", tree], check=True)
-    return tree
 
 
 def run_module(tree: Path, module: str, params: dict[str, t.Any]) -> tuple[float, float]:

@@ -118,7 +118,9 @@ def start_one(name: str, image: str) -> None:
         )
         if state.stdout.strip() in (b"running", b"degraded"):
             break
-        time.sleep(0.2)
+        time.sleep(0.2)  # systemd tells nobody outside when it is ready
+    else:
+        raise RuntimeError(f"systemd in {name} does not come up: {state.stdout.decode().strip()}")
     docker("exec", name, "sh", "-c", _CLUSTER)
 
 

@@ -17,7 +17,6 @@ A part returns a dictionary that JSON can hold:
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from . import measure
@@ -32,7 +31,8 @@ def page(text: str, results: t.Iterable[Result]) -> str:
         begin, end = BEGIN.format(result["part"]), END.format(result["part"])
         if begin not in text or end not in text:
             raise ValueError(f"The page has no place for the part {result['part']}: {begin} … {end}")
-        text = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n\n{section(result)}\n{end}", text, flags=re.DOTALL)  # noqa: B023
+        before, _begin, rest = text.partition(begin)
+        text = f"{before}{begin}\n\n{section(result)}\n{end}{rest.partition(end)[2]}"
     return text
 
 

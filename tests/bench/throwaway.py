@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..integration.conftest import PROGRAMS, USER, Cluster, Programs, as_user, checked, free_port
@@ -42,6 +43,15 @@ def write(path: Path, text: str, mode: int = 0o640) -> Path:
     path.chmod(mode)
     own(path)
     return path
+
+
+def wait_until(condition: Callable[[], bool], trouble: str, cluster: Cluster, seconds: int = 600) -> None:
+    """Wait for a condition that no program tells of; ``trouble`` is what to say when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{trouble}\n{cluster.log_tail()}")
+        time.sleep(0.05)  # rarely enough to take nothing from what is measured
 
 
 def size(path: Path) -> int:

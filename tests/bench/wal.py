@@ -110,12 +110,9 @@ def pushing(cluster: Cluster, segments: int, behind: list[float]) -> t.Callable[
 def drain(cluster: Cluster) -> None:
     """Finish the segment and wait until it is archived."""
     last = cluster.sql("SELECT pg_walfile_name(pg_switch_wal()) FROM pg_logical_emit_message(true, '', '')")[0][0]
-    deadline = time.monotonic() + 600
-    status = cluster.pgdata / "pg_wal/archive_status"
-    while not (status / f"{last}.done").exists():  # asking the server so often would be work that is measured
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{last} is not archived.\n{cluster.log_tail()}")
-        time.sleep(0.05)
+    done = cluster.pgdata / f"pg_wal/archive_status/{last}.done"
+    # Asking the server so often would be work that is measured.
+    throwaway.wait_until(done.exists, f"{last} is not archived.", cluster)
 
 
 def replay(
@@ -158,11 +155,8 @@ def restore(cluster: Cluster, archive: PgBackRest, place: Path) -> Cluster:
 def open_up(cluster: Cluster) -> None:
     """Start a restored cluster and wait until it takes writes."""
     cluster.start(wait=False)
-    deadline = time.monotonic() + 600
-    while not is_ready(cluster.pgdata / "postmaster.pid"):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"The recovery does not end.\n{cluster.log_tail()}")
-        time.sleep(0.05)
+    pid_file = cluster.pgdata / "postmaster.pid"
+    throwaway.wait_until(lambda: is_ready(pid_file), "The recovery does not end.", cluster)
 
 
 def is_ready(pid_file: Path) -> bool:

@@ -278,18 +278,22 @@ class Cluster:
 def module_tree_fixture() -> t.Iterator[Path]:
     """The collection's plugins and Ansible's module_utils where every user can read them, as on a target host."""
     with tempfile.TemporaryDirectory(prefix="pgops-modules-", dir="/tmp") as directory:
-        tree = Path(directory)
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(COLLECTION / "plugins", tree / "ansible_collections/pgops/pgbackrest/plugins", ignore=ignore)
-        source = Path(ansible.__file__).parent
-        (tree / "ansible").mkdir()
-        (tree / "ansible/__init__.py").touch()
-        shutil.copy(source / "release.py", tree / "ansible/release.py")
-        for name in ("module_utils", "_internal"):
-            if (source / name).is_dir():
-                shutil.copytree(source / name, tree / "ansible" / name, ignore=ignore)
-        subprocess.run(["chmod", "-R", "a+rX", directory], check=True)
-        yield tree
+        yield fill_module_tree(Path(directory))
+
+
+def fill_module_tree(tree: Path) -> Path:
+    """Copy what a module needs on a host into a directory."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(COLLECTION / "plugins", tree / "ansible_collections/pgops/pgbackrest/plugins", ignore=ignore)
+    source = Path(ansible.__file__).parent
+    (tree / "ansible").mkdir()
+    (tree / "ansible/__init__.py").touch()
+    shutil.copy(source / "release.py", tree / "ansible/release.py")
+    for name in ("module_utils", "_internal"):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, tree / "ansible" / name, ignore=ignore)
+    subprocess.run(["chmod", "-R", "a+rX", tree], check=True)
+    return tree
 
 
 @pytest.fixture(name="run")

@@ -378,7 +378,7 @@ def test_clones_that_begin_at_once_take_two_ports(tmp_path: Path, monkeypatch: p
 
     def choose(place: Place, socket_directory: str) -> int | None:
         found = free_port(place, socket_directory)
-        time.sleep(0.3)
+        time.sleep(0.3)  # time for the other one to choose the same, if it were not kept from it
         return found
 
     def begin(name: str) -> int:
