@@ -13,8 +13,8 @@ import typing as t
 from ._archive_command import Program, judge
 from ._archiving import NAMES, normalise
 from ._backup import format_age
-from ._cli import error_from, parse_messages
 from ._cluster import ClusterError, read_text
+from ._messages import error_from, parse_messages
 from ._plan import human_size
 from ._sql import query, settings
 

@@ -17,12 +17,13 @@ import tempfile
 import typing as t
 
 from . import _catalogue as catalogue
-from ._cli import parse_messages
 from ._config_file import Sections, render, section_chain
+from ._messages import parse_messages
 
 if t.TYPE_CHECKING:
     from ._catalogue import Version
-    from ._cli import Message, Output, PgBackRest
+    from ._cli import Output, PgBackRest
+    from ._messages import Message
 
 # Asked first where several commands cover the same options.
 _PREFERRED = ("backup", "restore", "archive-push", "archive-get", "expire", "check", "server")

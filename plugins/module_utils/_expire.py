@@ -19,7 +19,7 @@ from ._problem import Problem
 from ._repository import Archive, Backup, Stanza, iso_time
 
 if t.TYPE_CHECKING:
-    from ._cli import Message
+    from ._messages import Message
 
 _DRY_RUN = "[DRY-RUN] "
 _LABEL = r"\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?"

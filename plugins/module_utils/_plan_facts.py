@@ -16,9 +16,10 @@ from dataclasses import replace
 
 from ._archive_listing import Listing
 from ._choice import Choice, candidates
-from ._cli import PgBackRest, PgBackRestError, local_repository
+from ._cli import PgBackRest, local_repository
 from ._cluster import tablespaces
 from ._directory import Directory, Place, read_directory, read_place
+from ._messages import PgBackRestError
 from ._plan import Destination, Facts, Plan, Request, absolute, destinations, make_plan, option_problems
 from ._plan_wal import Finding, examine
 from ._problem import PlanError, Problem

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from ._archive import Archived, parse_listing
 from ._choice import Choice
-from ._cli import PgBackRestError
 from ._cluster import ClusterError
 from ._directory import Directory
+from ._messages import PgBackRestError
 from ._plan_request import Request
 from ._problem import Problem
 from ._proof import Proof, Route, Seen, find_route, own_timeline, prove

@@ -16,9 +16,10 @@ import time
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
-from ._cli import PgBackRest, PgBackRestError
+from ._cli import PgBackRest
 from ._directory import MANIFEST, SIGNAL_FILES, clear_begun, read_directory
 from ._durable import copy_file, sync_directory
+from ._messages import PgBackRestError
 from ._plan import Plan, differences, same_path
 from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line

@@ -10,8 +10,9 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ._cli import PgBackRest, PgBackRestError
+from ._cli import PgBackRest
 from ._cluster import ClusterError, postmaster, read_control_data
+from ._messages import PgBackRestError
 from ._repository import MISSING_STANZA, NO_BACKUP, OK, Repository, Stanza
 
 # Repository states from which one can tell what is in it.

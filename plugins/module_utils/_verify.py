@@ -14,7 +14,7 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
-from ._cli import Message, parse_messages
+from ._messages import Message, parse_messages
 from ._problem import Problem
 from ._repository import Archive, Backup, Repository, Stanza
 

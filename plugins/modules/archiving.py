@@ -215,7 +215,8 @@ from ..module_utils._archiving import (
     wanted_settings,
 )
 from ..module_utils._archiving_server import ArchivingError
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._sql import LOGIN_ARGUMENTS, DatabaseError, connect
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {

@@ -214,7 +214,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _archiver as archiver
 from ..module_utils._archive_command import Program
 from ..module_utils._archiving_server import ArchivingError, check_configuration
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._sql import HAS_PSYCOPG2, LOGIN_ARGUMENTS, DatabaseError, connect
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {

@@ -192,8 +192,9 @@ from ..module_utils._backup import (
     repository_keys,
     useful_warnings,
 )
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._handover import hand_over_long_work
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._progress import Progress
 from ..module_utils._repository import Backup, Stanza, newest_backup, parse_info
 from ..module_utils._stanza import (

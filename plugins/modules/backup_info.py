@@ -496,7 +496,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import last_backups
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._repository import MISSING_STANZA, Stanza, parse_info, parse_running, with_percent
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {

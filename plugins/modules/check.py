@@ -152,7 +152,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import counting_backups, useful_warnings
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._repository import Stanza, newest_backup, parse_info
 from ..module_utils._stanza import local_cluster, refuse_other_cluster, refuse_unready, require_repository
 

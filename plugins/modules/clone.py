@@ -329,7 +329,7 @@ from contextlib import ExitStack
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS
 from ..module_utils._clone_place import read_marker
 from ..module_utils._clone_request import place_of
 from ..module_utils._clone_server import CloneFailed, log_of
@@ -337,6 +337,7 @@ from ..module_utils._clone_task import absent, present
 from ..module_utils._cluster import ClusterError
 from ..module_utils._config_place import Refused
 from ..module_utils._handover import hand_over_long_work
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._problem import PlanError
 from ..module_utils._recovery import telling
 from ..module_utils._recovery_watch import RecoveryFailed

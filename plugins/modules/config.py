@@ -182,7 +182,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _config_directories as places
 from ..module_utils._catalogue import NEWEST, version_text
-from ..module_utils._cli import PgBackRest, PgBackRestError, parse_version
+from ..module_utils._cli import PgBackRest, parse_version
 from ..module_utils._config_file import (
     lost_passphrases,
     mask,
@@ -206,6 +206,7 @@ from ..module_utils._config_place import (
 )
 from ..module_utils._config_program import verdict
 from ..module_utils._config_rules import problems, warnings
+from ..module_utils._messages import PgBackRestError
 
 
 def installed(module: AnsibleModule) -> tuple[PgBackRest | None, str]:

@@ -198,14 +198,7 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import useful_warnings
-from ..module_utils._cli import (
-    COMMON_ARGUMENTS,
-    COMMON_EXCLUSIONS,
-    PgBackRest,
-    PgBackRestError,
-    error_from,
-    parse_messages,
-)
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._expire import (
     Removal,
     after_removal,
@@ -214,6 +207,7 @@ from ..module_utils._expire import (
     refusals,
     state_of,
 )
+from ..module_utils._messages import PgBackRestError, error_from, parse_messages
 from ..module_utils._problem import PlanError
 from ..module_utils._repository import Stanza, parse_info
 from ..module_utils._stanza import require_repository

@@ -240,7 +240,7 @@ from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._drop_names import BackupNames, ServerNames, pg_class_files
 from ..module_utils._drop_report import candidate, reach, summary
 from ..module_utils._drop_search import (
@@ -256,6 +256,7 @@ from ..module_utils._drop_search import (
 )
 from ..module_utils._drops import DEFAULT_KINDS, KINDS
 from ..module_utils._handover import hand_over_long_work
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._programs import find_programs
 from ..module_utils._progress import Progress
 from ..module_utils._repository import Archive, Database, Stanza, find_stanza, parse_info

@@ -232,8 +232,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _host as host
-from ..module_utils._cli import PgBackRest, PgBackRestError
+from ..module_utils._cli import PgBackRest
 from ..module_utils._clusters import clusters
+from ..module_utils._messages import PgBackRestError
 
 
 def program(module: AnsibleModule) -> dict[str, t.Any] | None:

@@ -495,9 +495,10 @@ from contextlib import ExitStack
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS
 from ..module_utils._cluster import ClusterError
 from ..module_utils._handover import hand_over_long_work
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._plan import secrets_in
 from ..module_utils._problem import PlanError
 from ..module_utils._restore_task import put_back_kept, restore

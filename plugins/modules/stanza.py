@@ -163,8 +163,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import repository_keys
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._cluster import postmaster
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._repository import Stanza, parse_info
 from ..module_utils._stanza import (
     Identity,

@@ -301,7 +301,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup import useful_warnings
-from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest, PgBackRestError
+from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
+from ..module_utils._messages import PgBackRestError
 from ..module_utils._problem import PlanError
 from ..module_utils._repository import OK, Repository, Stanza, parse_info
 from ..module_utils._stanza import require_repository

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How pgBackRest is called and how its messages are read, with recorded messages."""
+"""How pgBackRest is called."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _cli
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._messages import PgBackRestError
 from hypothesis import given, strategies as st
 
 Text = t.Callable[[str], str]
@@ -42,10 +43,6 @@ def ordinary_user_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cli.time, "sleep", lambda seconds: None)
 
 
-def failure(text: str, rc: int, command: str = "backup") -> _cli.PgBackRestError:
-    return _cli.error_from(command, rc, _cli.parse_messages(text), text, "main")
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -67,86 +64,6 @@ def test_one_word_for_each_value_whatever_it_holds(options: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "P00  ", "2026-11-22 20:59:36.703 P00  "], ids=["standard error", "while parsing", "console"]
-)
-def test_all_forms_of_a_message(prefix: str) -> None:
-    text = f"{prefix}ERROR: [055]: no file\n       FileMissingError: why\n       HINT: first\n       HINT: second\n"
-    assert _cli.parse_messages(text) == [
-        _cli.Message("ERROR", 55, "no file FileMissingError: why", "first; second"),
-    ]
-
-
-def test_messages_of_a_log(fixture_text: Text) -> None:
-    messages = _cli.parse_messages(fixture_text("backup_damaged_2.45.log"))
-    assert [message.text for message in messages if message.level == "WARN"] == [
-        "invalid page checksums found in file /srv/cluster/pgdata/base/5/16384 at pages 1, 3-5"
-    ]
-    assert {message.level for message in messages} == {"INFO", "DETAIL", "WARN"}
-
-
-@given(st.text())
-def test_parsing_never_fails(text: str) -> None:
-    for message in _cli.parse_messages(text):
-        assert message.level
-    assert isinstance(_cli.strip_messages(text), str)
-
-
-def test_postgresql_down(fixture_text: Text) -> None:
-    error = failure(fixture_text("check_down_2.45.txt"), 27, "check")
-    text = str(error)
-    assert text.startswith("pgbackrest check failed with error 027 (config): no database found: unable to check pg1: ")
-    assert "No such file or directory" in text and "Check that PostgreSQL runs" in text and error.hint is None
-
-
-@pytest.mark.parametrize("version", ["2.45", "2.60.0"])
-def test_wrong_passphrase(fixture_text: Text, version: str) -> None:
-    error = failure(fixture_text(f"backup_wrong_passphrase_{version}.txt"), 29)
-    assert str(error) == (
-        "pgbackrest backup failed with error 029 (format): unable to load info file "
-        "'/srv/cluster/repo2/backup/main/backup.info' with the configured passphrase. Check repo1-cipher-type and "
-        "repo1-cipher-pass: the repository was made with another passphrase or with none."
-    )
-
-
-def test_stanza_not_created(fixture_text: Text) -> None:
-    error = failure(fixture_text("backup_no_stanza_2.45.txt"), 55)
-    assert error.next_step == "Create stanza main with the module pgops.pgbackrest.stanza."
-    assert error.hint == (
-        "backup.info cannot be opened and is required to perform a backup.; has a stanza-create been performed?"
-    )
-
-
-def test_stop_file(fixture_text: Text) -> None:
-    error = failure(fixture_text("backup_stopped_2.45.txt"), 62)
-    assert str(error).endswith("run: pgbackrest --stanza=main start")
-    assert error.result()["error"]["name"] == "stop"
-
-
-def test_repository_must_be_named(fixture_text: Text) -> None:
-    error = failure(fixture_text("delete_no_repo_2.45.txt"), 37, "stanza-delete")
-    assert error.next_step == "Say in the option repo which repository is meant."
-
-
-def test_an_error_without_a_message() -> None:
-    assert "gave no error message (Segmentation fault)" in str(failure("Segmentation fault\n", 139))
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "retryable"),
-    [
-        (50, "unable to acquire lock: Resource temporarily unavailable", True),
-        (50, "unable to acquire lock: Permission denied", False),
-        (56, "no primary", True),
-        (82, "timeout", True),
-        (62, "stop", False),
-        (29, "format", False),
-    ],
-)
-def test_what_may_pass(code: int, text: str, retryable: bool) -> None:
-    assert _cli.is_retryable(_cli.PgBackRestError(text, code)) is retryable
-
-
-@pytest.mark.parametrize(
     ("text", "version"), [("pgBackRest 2.45", (2, 45)), ("pgBackRest 2.55.1", (2, 55, 1)), ("nothing", ())]
 )
 def test_versions(text: str, version: tuple[int, ...]) -> None:
@@ -154,13 +71,13 @@ def test_versions(text: str, version: tuple[int, ...]) -> None:
 
 
 def test_program_missing() -> None:
-    with pytest.raises(_cli.PgBackRestError, match="The program missing is not on this host"):
+    with pytest.raises(PgBackRestError, match="The program missing is not on this host"):
         _cli.PgBackRest(FakeModule(executable="missing")).run("check")
 
 
 @pytest.mark.parametrize("text", ["pgBackRest 2.44", "pgBackRest 1.29"])
 def test_program_too_old(text: str) -> None:
-    with pytest.raises(_cli.PgBackRestError, match="the collection needs 2.45 or newer"):
+    with pytest.raises(PgBackRestError, match="the collection needs 2.45 or newer"):
         _cli.PgBackRest(FakeModule((0, text, ""))).require_version()
 
 
@@ -170,13 +87,13 @@ def test_run_repeats_what_may_pass(fixture_text: Text) -> None:
     output = _cli.PgBackRest(module, "main").run("backup", {"type": "full"}, retries=2)
     assert output.warnings() == ["careful"]
     assert module.commands == [["/usr/bin/pgbackrest", "--stanza=main", *LOG, "--type=full", "backup"]] * 3
-    with pytest.raises(_cli.PgBackRestError, match="Another pgBackRest process works"):
+    with pytest.raises(PgBackRestError, match="Another pgBackRest process works"):
         _cli.PgBackRest(FakeModule(locked, locked), "main").run("backup", retries=1)
 
 
 def test_run_does_not_repeat_what_stays(fixture_text: Text) -> None:
     module = FakeModule((62, "", fixture_text("backup_stopped_2.45.txt")))
-    with pytest.raises(_cli.PgBackRestError):
+    with pytest.raises(PgBackRestError):
         _cli.PgBackRest(module, "main").run("backup", retries=5)
     assert len(module.commands) == 1
 
@@ -203,7 +120,7 @@ def test_a_large_output_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
     assert pgbackrest.read("repo-ls", {}, [], lambda pieces: [len(piece) for piece in pieces]) == [65536] * 4 + [37856]
     assert pgbackrest.read("repo-ls", {}, [], lambda pieces: next(pieces)[:4]) == "y\ny\n"  # and the rest is let go
     monkeypatch.setenv("RC", "41")
-    with pytest.raises(_cli.PgBackRestError) as caught:
+    with pytest.raises(PgBackRestError) as caught:
         pgbackrest.read("repo-ls", {}, [], list)
     assert caught.value.code == 41
 
@@ -211,7 +128,7 @@ def test_a_large_output_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
 def test_info_after_warnings_and_with_control_characters() -> None:
     module = FakeModule((0, 'P00   WARN: strange option\n[{"name": "a\tb"}]', ""))
     assert _cli.PgBackRest(module).info() == [{"name": "a\tb"}]
-    with pytest.raises(_cli.PgBackRestError, match="did not print JSON"):
+    with pytest.raises(PgBackRestError, match="did not print JSON"):
         _cli.PgBackRest(FakeModule((0, "nothing", ""))).info()
 
 
@@ -224,9 +141,9 @@ def configured(tmp_path: Path, text: str) -> FakeModule:
 def test_require_stanza(tmp_path: Path) -> None:
     module = configured(tmp_path, "[main]\npg1-path=/data\n")
     _cli.PgBackRest(module, "main").require_stanza("backup")
-    with pytest.raises(_cli.PgBackRestError, match="Stanza other is not in the configuration"):
+    with pytest.raises(PgBackRestError, match="Stanza other is not in the configuration"):
         _cli.PgBackRest(module, "other").require_stanza("backup")
-    with pytest.raises(_cli.PgBackRestError, match=r"There is no configuration file /nonexistent\.conf"):
+    with pytest.raises(PgBackRestError, match=r"There is no configuration file /nonexistent\.conf"):
         _cli.PgBackRest(FakeModule(config="/nonexistent.conf"), "main").require_stanza("backup")
 
 
@@ -242,7 +159,7 @@ def test_stop_files(tmp_path: Path, name: str) -> None:
     assert pgbackrest.stop_file() is None
     pgbackrest.refuse_stopped("check")
     (tmp_path / name).touch()
-    with pytest.raises(_cli.PgBackRestError, match=f"the stop file {tmp_path}/{name} exists"):
+    with pytest.raises(PgBackRestError, match=f"the stop file {tmp_path}/{name} exists"):
         pgbackrest.refuse_stopped("check")
 
 
@@ -257,7 +174,7 @@ def test_root_is_refused_where_files_belong_to_another_user(tmp_path: Path, monk
     module = configured(tmp_path, f"[main]\npg1-path={tmp_path}\n")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(_cli, "_owner_uid", lambda path: 1234)
-    with pytest.raises(_cli.PgBackRestError, match=f"This task runs as root, but {tmp_path} belongs to 1234"):
+    with pytest.raises(PgBackRestError, match=f"This task runs as root, but {tmp_path} belongs to 1234"):
         _cli.PgBackRest(module, "main").refuse_foreign_root("backup")
     monkeypatch.setattr(_cli, "_owner_uid", lambda path: 0)
     _cli.PgBackRest(module, "main").refuse_foreign_root("backup")

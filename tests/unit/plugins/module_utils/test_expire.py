@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _expire
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._cli import parse_messages
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._messages import parse_messages
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Stanza, parse_info
 
 Text = t.Callable[[str], str]

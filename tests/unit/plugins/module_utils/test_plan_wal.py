@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_wal
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._archive_listing import Listing, list_archive
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._choice import Choice
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._cli import PgBackRestError
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._directory import Directory
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._messages import PgBackRestError
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_request import Request
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_wal import Finding, examine
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Archive, Backup, Database, Stanza

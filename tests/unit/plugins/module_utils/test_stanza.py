@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _stanza
-from ansible_collections.pgops.pgbackrest.plugins.module_utils._cli import PgBackRestError
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._messages import PgBackRestError
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Stanza, parse_info
 
 Text = t.Callable[[str], str]
