@@ -299,6 +299,21 @@ def attempt(options: argparse.Namespace, state: dict[str, t.Any]) -> tuple[str, 
     return result, message
 
 
+def lower_session() -> None:
+    """Let a low priority count against other sessions, too.
+
+    Linux may share the CPUs among sessions (sched(7), autogroup), and nice alone counts within its own session only.
+    For units of systemd CPUWeight does it. A job of a terminal stays in the terminal's session, which is left alone.
+    """
+    with contextlib.suppress(OSError):
+        if os.nice(0) > 0:
+            with contextlib.suppress(OSError):
+                os.setsid()
+            if os.getsid(0) == os.getpid():
+                with open("/proc/self/autogroup", "w", encoding="ascii") as stream:
+                    stream.write(str(os.nice(0)))
+
+
 def heed_signals(handler: t.Any) -> None:
     """What happens when somebody wants this program to end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -315,6 +330,7 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = parse(argv)
     heed_signals(interrupt)
+    lower_session()
     directory = os.path.join(options.state_directory, options.stanza)
     path = os.path.join(directory, f"{state_name(options.type, options.repo)}.json")
     result, message = "failure", "No backup was begun."

@@ -59,6 +59,20 @@ if not read("forgetful"):
     with open(os.path.join(here, "backups"), "a") as log:
         log.write("%d new-%d %s\\n" % (repo, len(lines), "true" if read("damaged") else "false"))
 """
+# A shell of cron or of a terminal, and what it starts: of a terminal that leads a process group of its own.
+SESSION = """\
+import os, runpy, sys
+os.setsid()
+if os.fork():
+    os.wait()
+    sys.exit()
+os.nice(int(sys.argv[2]))
+if sys.argv[3] == "terminal":
+    os.setpgid(0, 0)
+words = ["--stanza=main", "--type=full", "--executable=/nonexistent", "--state-directory=/nonexistent"]
+runpy.run_path(sys.argv[1])["main"](words)
+print(open("/proc/self/autogroup").read())
+"""
 PSQL = """\
 import os, sys
 here = os.path.dirname(sys.argv[0])
@@ -303,3 +317,18 @@ def test_a_signal_ends_the_backup_in_order(bin_directory: Path, state_directory:
     assert (process.returncode, error) == (1, message + "\n")
     assert state(state_directory)["last_run"]["message"] == message
     assert len(calls(bin_directory)) == 1
+
+
+def has_autogroups() -> bool:
+    """Whether the kernel shares its processors among sessions."""
+    found = Path("/proc/self/autogroup")
+    return found.exists() and bool(found.read_text(encoding="utf-8"))
+
+
+@pytest.mark.skipif(not has_autogroups(), reason="This kernel does not share its processors among sessions.")
+@pytest.mark.parametrize(("nice", "kind", "expected"), [(7, "cron", "7"), (0, "cron", "0"), (7, "terminal", "0")])
+def test_a_low_priority_counts_against_other_sessions(nice: int, kind: str, expected: str) -> None:
+    argv = [sys.executable, "-c", SESSION, runner.__file__, str(nice), kind]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "/nonexistent cannot be started" in done.stderr
+    assert done.stdout.split()[-1] == expected
