@@ -56,6 +56,19 @@ changelog() {
     (cd "$copy" && antsibull-changelog lint)
 }
 
+# The release that could be made of this: the next major version, which is 1.0.0 first.
+release() {
+    local directory=$work/release/ansible_collections/pgops/pgbackrest version
+    compgen -G "$copy/changelogs/fragments/*.yml" || return 0 # what is here is released
+    rm -rf "$work/release"
+    mkdir -p "$directory"
+    cp -R "$copy/." "$directory"
+    version=$(($(sed -nE 's/^version: ([0-9]+)\..*/\1/p' galaxy.yml) + 1)).0.0
+    tests/tools/release.sh "$version" "$directory"
+    (cd "$directory" && ansible-galaxy collection build --output-path "$work/release")
+    python3 tests/tools/artifact.py "$work/release/pgops-pgbackrest-$version.tar.gz" "$version"
+}
+
 documentation() {
     antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self "$copy"
 }
@@ -73,6 +86,7 @@ check yamllint yamllint --strict .
 check role-arguments python3 tests/tools/role_arguments.py roles
 check changelog changelog
 check artifact artifact
+check release release
 check documentation documentation
 check site tests/tools/docs.sh "$build"
 check ansible-lint ansible-lint --profile production --offline
