@@ -20,6 +20,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"<!-- example: ([\w ]+) -->\n```\w+\n(.*?)```", re.DOTALL)
 GIVEN = re.compile(r"-e [\"']?(\w+)=")
 NAMED = re.compile(r"`(?:-e )?((?:clone|restore|status)_\w+)(?:=[^`]*)?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -170,6 +171,16 @@ def test_example_of_a_document(block: str, documentation: dict[str, t.Any], tmp_
         check_variables(content)
 
 
+def test_an_example_is_the_same_in_all_documents() -> None:
+    """So what is run for the README holds for the others."""
+    found: dict[str, list[str]] = {}
+    for path in DOCUMENTS:
+        for name, text in EXAMPLE.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(name, []).append(text)
+    assert len(found["clone"]) == len(found["restore plan"]) == 2  # README and README.ko
+    assert {name: texts for name, texts in found.items() if len(set(texts)) > 1} == {}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_a_module(name: str, documentation: dict[str, t.Any]) -> None:
     check(as_plays(documentation[f"pgops.pgbackrest.{name}"]["examples"]), documentation)
@@ -218,10 +229,16 @@ def test_roles_are_documented() -> None:
         assert (ROOT / "roles" / name / "README.md").is_file()
 
 
-def test_readme_names_everything() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `pgops\.pgbackrest\.(\w+)` \|", text, re.MULTILINE))
-    assert named == {*MODULES, *ROLES, *PLAYBOOKS}
+def in_tables(path: str) -> list[str]:
+    """Names that have a row of their own in a document."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return re.findall(r"^\| `pgops\.pgbackrest\.(\w+)` \|", text, re.MULTILINE)
+
+
+def test_readme_and_guide_name_everything() -> None:
+    assert sorted(in_tables("README.md")) == sorted({*ROLES, *PLAYBOOKS})
+    assert sorted(in_tables("docs/modules.md")) == MODULES
+    assert f"made of {len(MODULES)} modules" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
