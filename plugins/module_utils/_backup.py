@@ -56,16 +56,12 @@ def counting_backups(stanza: Stanza, kind: str, repo_key: int | None = None) -> 
 
     The current cluster is what the repository takes backups of now: older ones, from before an upgrade, do not count.
     """
+    types, current = COUNTS_AS[kind], stanza.current_ids()
     return [
         backup
         for backup in stanza.usable_backups(repo_key)
-        if backup.type in COUNTS_AS[kind] and _is_current(stanza, backup)
+        if backup.type in types and backup.database_id == current.get(backup.repo_key)
     ]
-
-
-def _is_current(stanza: Stanza, backup: Backup) -> bool:
-    database = stanza.current_database(backup.repo_key)
-    return database is not None and database.id == backup.database_id
 
 
 def last_backups(stanza: Stanza, now: float) -> dict[str, dict[str, t.Any] | None]:
@@ -87,10 +83,8 @@ def _last(backup: Backup, now: float) -> dict[str, t.Any]:
 
 def actual_type(stanza: Stanza, kind: str, repo_key: int) -> str:
     """The type that pgBackRest will take: without a full backup of the current cluster everything becomes one."""
-    has_full = any(
-        backup.type == "full" and backup.repo_key == repo_key and _is_current(stanza, backup)
-        for backup in stanza.backups
-    )
+    key = (repo_key, stanza.current_ids().get(repo_key))
+    has_full = any(backup.type == "full" and (backup.repo_key, backup.database_id) == key for backup in stanza.backups)
     return kind if has_full else "full"
 
 

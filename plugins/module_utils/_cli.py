@@ -319,8 +319,16 @@ class PgBackRest:
 
         Exit status 0 says nothing about health: see the status codes inside (``_repository.parse_info``).
         """
-        stanza = self._stanza is not None
-        output = self.run("info", {"output": "json", **options}, stanza=stanza)
+        # Thousands of backups make megabytes, all of which AnsibleModule.run_command copies for each 32 KiB of them.
+        argv = self._argv("info", {**_LOG_OPTIONS, "output": "json", **options}, (), self._stanza is not None)
+
+        def attempt() -> Output:
+            pieces: list[str] = []
+            rc, errors = pipe(argv, {**os.environ, **_LOCALE}, pieces.extend)
+            stdout = "".join(pieces)
+            return Output(rc, stdout, parse_messages(errors) + parse_messages(stdout))
+
+        output = self._checked("info", attempt, (0,), 0)
         try:
             # Not strict: messages inside may hold control characters of a repository with another passphrase.
             return t.cast("list[dict[str, t.Any]]", json.loads(strip_messages(output.stdout), strict=False))

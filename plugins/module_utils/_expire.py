@@ -82,14 +82,21 @@ def parse_expire(messages: t.Sequence[Message]) -> Removal:
     return removal
 
 
-def dependents(stanza: Stanza, repo_key: int, label: str) -> list[str]:
-    """Backups that need this one, oldest first."""
-    own = [backup for backup in stanza.backups if backup.repo_key == repo_key and backup.label != label]
-    needing = {label}
-    for backup in own:  # older ones come first, so one pass finds chains
-        if backup.prior in needing or needing.intersection(backup.references):
-            needing.add(backup.label)
-    return [backup.label for backup in own if backup.label in needing]
+def dependents(stanza: Stanza, repo_key: int, labels: t.Collection[str]) -> dict[str, list[str]]:
+    """For each of these backups those that need it, oldest first."""
+    found: dict[str, list[str]] = {label: [] for label in labels}
+    needs: dict[str, set[str]] = {}
+    for backup in stanza.backups:  # older ones come first, so one pass finds chains
+        if backup.repo_key != repo_key:
+            continue
+        needed: set[str] = set()
+        for other in filter(None, (backup.prior, *backup.references)):
+            if other not in needed:  # else it is there with all that it needs
+                needed |= needs.get(other, set()) | ({other} & found.keys())
+        needs[backup.label] = needed
+        for label in needed:
+            found[label].append(backup.label)
+    return found
 
 
 def after_removal(stanza: Stanza, repo_key: int, removal: Removal) -> Stanza:
@@ -131,7 +138,8 @@ def refusals(before: Stanza, repo_key: int, removal: Removal, keep: int, label: 
         said = f": {removal.unknown[0]}" if removal.unknown else ""
         sentence = f"{where}: the plan of pgbackrest expire --dry-run cannot be read{said}."
         return [Problem("plan_unreadable", sentence, "Run it by hand and look at its messages.")]
-    left = sorted({name for gone in removal.labels for name in dependents(before, repo_key, gone)} - removal.labels)
+    needing = dependents(before, repo_key, removal.labels)
+    left = sorted({name for names in needing.values() for name in names} - removal.labels)
     if left:
         sentence = f"{where}: {', '.join(left)} would stay, but need backups that would go."
         return [
@@ -165,6 +173,7 @@ def describe_repository(before: Stanza, after: Stanza, repo_key: int, removal: R
     labels = {b.label for b in kept}
     gone = [label for label in backups if label not in labels]
     left = {a.id: a for a in after.archives if a.repo_key == repo_key}
+    needing = dependents(before, repo_key, gone)
     windows = _window(before, repo_key), _window(after, repo_key)
     return {
         "repo_key": repo_key,
@@ -173,7 +182,7 @@ def describe_repository(before: Stanza, after: Stanza, repo_key: int, removal: R
                 "label": label,
                 "type": backups[label].type,
                 "stop_time": iso_time(backups[label].stop),
-                "dependents": dependents(before, repo_key, label),
+                "dependents": needing[label],
             }
             for label in gone
         ],
@@ -206,13 +215,17 @@ def _window(stanza: Stanza, repo_key: int) -> dict[str, t.Any] | None:
 
 def _holes(kept: t.Sequence[Backup], archives: t.Mapping[str, Archive], removal: Removal) -> list[str]:
     """Backups that stay, but lose WAL behind their end: they can be restored to their own end only."""
-    result = []
-    for backup in kept:
-        name = next((a.id for a in archives.values() if a.database_id == backup.database_id), None)
-        stop = backup.wal_stop
-        if stop and any(archive == name and start > stop[: len(start)] for archive, start, dummy in removal.wal):
-            result.append(backup.label)
-    return result
+    names = {archive.database_id: archive.id for archive in archives.values()}
+    last: dict[tuple[str, int], str] = {}  # beginnings have 16 or 24 digits
+    for name, start in (entry[:2] for entry in removal.wal):
+        key = (name, len(start))
+        last[key] = max(start, last.get(key, ""))
+
+    def loses(backup: Backup, stop: str) -> bool:
+        own = names.get(backup.database_id)
+        return any(archive == own and start > stop[:digits] for (archive, digits), start in last.items())
+
+    return [backup.label for backup in kept if backup.wal_stop and loses(backup, backup.wal_stop)]
 
 
 def _window_change(

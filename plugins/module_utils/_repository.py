@@ -139,6 +139,10 @@ class Stanza:
         found = [database for database in self.databases if database.repo_key == repo_key]
         return max(found, key=lambda database: database.id) if found else None
 
+    def current_ids(self) -> dict[int, int]:
+        """The ``id`` of that cluster for each repository that has one."""
+        return {database.repo_key: database.id for database in sorted(self.databases, key=lambda each: each.id)}
+
     def archive_of(self, database: Database) -> Archive:
         """The archive of a cluster in its repository, where it may have nothing yet."""
         key = (database.repo_key, database.id)
@@ -199,12 +203,23 @@ class Stanza:
             "earliest_lsn": oldest.lsn_stop,
             "earliest_backup": oldest.label,
             "latest_backup": max(backups, key=lambda backup: backup.stop).label,
+            "latest_timeline": max((int(b.wal_start[:8], 16) for b in backups if b.wal_start), default=None),
             "latest_wal": archives[0].wal_max if archives else None,
         }
 
-    def to_dict(self, backups: bool = True) -> dict[str, t.Any]:
-        """The stanza as module result, with or without its ``backups``."""
+    def newest_backups(self, count: int | None) -> list[Backup]:
+        """So many of the newest backups of each repository, or all of them, oldest first."""
+        if count is None:
+            return self.backups
+        latest = sorted(self.backups, key=lambda backup: (backup.stop, backup.label), reverse=True)
+        found = [[backup for backup in latest if backup.repo_key == each.key][:count] for each in self.repositories]
+        labels = {(backup.repo_key, backup.label) for own in found for backup in own}
+        return [backup for backup in self.backups if (backup.repo_key, backup.label) in labels]
+
+    def to_dict(self, backups: bool = True, newest: int | None = None) -> dict[str, t.Any]:
+        """The stanza as module result, with or without its ``backups``, or with ``newest`` of each repository only."""
         problems = self.problems()
+        listed = self.newest_backups(newest) if backups else []
         return {
             "name": self.name,
             "healthy": not problems and self.status_code == OK,
@@ -215,7 +230,7 @@ class Stanza:
             ],
             "databases": [asdict(database) for database in self.databases],
             "archives": [asdict(archive) for archive in self.archives],
-            **({"backups": [backup.to_dict() for backup in self.backups]} if backups else {}),
+            **({"backups": [backup.to_dict() for backup in listed]} if backups else {}),
             "windows": self.windows(),
             "running": self.running,
         }

@@ -36,10 +36,17 @@ options:
     type: str
   backups:
     description:
-      - Whether to list each backup. With thousands of backups their list is what costs most.
-      - RV(stanzas[].repositories[].contents), RV(stanzas[].windows) and RV(stanzas[].last) are there without it, too.
+      - Whether to list each backup. With thousands of backups their list is what costs most, in this task and in each
+        one that uses its result.
+      - All else covers all backups without the list, too, such as RV(stanzas[].repositories[].contents),
+        RV(stanzas[].windows), RV(stanzas[].last) and RV(problems).
     type: bool
     default: true
+  newest:
+    description:
+      - List only so many of the newest backups of each stanza in each repository. Without it all are listed.
+      - This changes the list only. All else covers all backups, as without the list (O(backups=false)).
+    type: int
 seealso:
   - module: pgops.pgbackrest.backup
   - module: pgops.pgbackrest.check
@@ -61,6 +68,13 @@ EXAMPLES = r"""
       - result.stanzas[0].last.full is not none
       - result.stanzas[0].last.full.age < 8 * 86400
     fail_msg: "{{ result.problems | join(' ') }}"
+
+- name: Read the last three backups in each repository
+  pgops.pgbackrest.backup_info:
+    stanza: main
+    newest: 3
+  become: true
+  become_user: postgres
 
 - name: Read databases and tablespaces of one backup
   pgops.pgbackrest.backup_info:
@@ -258,7 +272,7 @@ stanzas:
           returned: success
           sample: "000000010000000000000026"
     backups:
-      description: The backups of all repositories, oldest first.
+      description: The backups of all repositories, or those that O(newest) asks for, oldest first.
       type: list
       elements: dict
       returned: with O(backups=true)
@@ -411,6 +425,7 @@ stanzas:
           earliest_lsn: 0/2000100
           earliest_backup: 20261122-205937F
           latest_backup: 20261122-205937F_20261122-205940I
+          latest_timeline: 1
           latest_wal: "000000010000000000000026"
       contains:
         repo_key:
@@ -443,6 +458,11 @@ stanzas:
           type: str
           returned: success
           sample: 20261122-205937F_20261122-205940I
+        latest_timeline:
+          description: The newest timeline of which there is a usable backup, V(null) when none has WAL.
+          type: int
+          returned: success
+          sample: 1
         latest_wal:
           description: The last WAL segment in the archive. The last moment that can be reached lies in it.
           type: str
@@ -506,6 +526,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "repo": {"type": "int"},
     "set": {"type": "str"},
     "backups": {"type": "bool", "default": True},
+    "newest": {"type": "int"},
 }
 
 
@@ -532,7 +553,8 @@ def read_all(module: AnsibleModule) -> list[Stanza]:
 
 def record(module: AnsibleModule, stanza: Stanza, now: int) -> dict[str, t.Any]:
     """A stanza for the result."""
-    result = {**stanza.to_dict(module.params["backups"]), "last": last_backups(stanza, now)}
+    listed = stanza.to_dict(module.params["backups"], module.params["newest"])
+    result = {**listed, "last": last_backups(stanza, now)}
     if stanza.missing_in() and not PgBackRest(module, stanza.name).setting("pg1-path", "backup"):
         result["problems"].append(
             f"Stanza {stanza.name} is not in the configuration of this host. Correct its name, or configure it with "
@@ -555,6 +577,8 @@ def main() -> None:
         required_by={"set": ["stanza"]},
         supports_check_mode=True,
     )
+    if (module.params["newest"] or 0) < 0:
+        module.fail_json(msg=f"newest must not be negative, but is {module.params['newest']}.")
     try:
         version = PgBackRest(module).version_text
         name = module.params["stanza"]

@@ -18,14 +18,8 @@ _PHASES = ("plan", "stop", "restore", "recovery", "backup")
 
 def held(stanzas: t.Sequence[Record], timeline: int) -> list[int]:
     """The repositories that have a good backup of this timeline or a later one, taken since the restore."""
-    return sorted(
-        {
-            backup["repo_key"]
-            for stanza in stanzas
-            for backup in stanza["backups"]
-            if not backup.get("error") and int((backup.get("wal_start") or "0")[:8], 16) >= timeline
-        }
-    )
+    windows = [window for stanza in stanzas for window in stanza["windows"]]
+    return sorted(window["repo_key"] for window in windows if (window["latest_timeline"] or 0) >= timeline)
 
 
 def summary(facts: Record) -> Record:

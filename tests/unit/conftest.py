@@ -66,6 +66,13 @@ def run_module_fixture(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[
                 on_line(line)
             return rc
 
+        def fake_pipe(
+            argv: t.Sequence[str], environment: t.Any, take: t.Callable[[t.Iterator[str]], None]
+        ) -> tuple[int, str]:
+            rc, stdout, stderr = next_output(argv)
+            take(iter([stdout]))
+            return rc, stderr
+
         def finish(module: t.Any, **result: t.Any) -> t.NoReturn:
             raise Finished(result)
 
@@ -81,6 +88,7 @@ def run_module_fixture(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[
         monkeypatch.setattr(basic.AnsibleModule, "exit_json", finish)
         monkeypatch.setattr(basic.AnsibleModule, "fail_json", fail)
         monkeypatch.setattr(cli, "stream", fake_stream)
+        monkeypatch.setattr(cli, "pipe", fake_pipe)
         monkeypatch.setattr(cli.os, "geteuid", lambda: uid)
         monkeypatch.setattr(cli.time, "sleep", lambda seconds: None)
         module = importlib.import_module(f"{PACKAGE}.modules.{name}")

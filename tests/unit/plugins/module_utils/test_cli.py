@@ -125,11 +125,21 @@ def test_a_large_output_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
     assert caught.value.code == 41
 
 
-def test_info_after_warnings_and_with_control_characters() -> None:
-    module = FakeModule((0, 'P00   WARN: strange option\n[{"name": "a\tb"}]', ""))
+def test_info_after_warnings_and_with_control_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    text = '#!/bin/sh\nprintf "$ANSWER"\necho "ERROR: [041]: closed" >&2\nexit ${RC:-0}\n'
+    program.write_text(text, encoding="utf-8")
+    program.chmod(0o755)
+    module = FakeModule()
+    monkeypatch.setattr(module, "get_bin_path", lambda name: str(program))
+    monkeypatch.setenv("ANSWER", r'P00   WARN: strange option\n[{"name": "a\tb"}]')
     assert _cli.PgBackRest(module).info() == [{"name": "a\tb"}]
+    monkeypatch.setenv("ANSWER", "nothing")
     with pytest.raises(PgBackRestError, match="did not print JSON"):
-        _cli.PgBackRest(FakeModule((0, "nothing", ""))).info()
+        _cli.PgBackRest(module).info()
+    monkeypatch.setenv("RC", "41")
+    with pytest.raises(PgBackRestError, match=r"info failed with error 041 \(file-open\): closed"):
+        _cli.PgBackRest(module).info()
 
 
 def configured(tmp_path: Path, text: str) -> FakeModule:

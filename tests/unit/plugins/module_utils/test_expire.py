@@ -49,6 +49,17 @@ def test_plan_and_outcome_agree(fixture_text: Text, version: str) -> None:
     assert record["window"]["before"]["earliest_backup"] == full and "no longer from" in record["window"]["change"]
 
 
+def test_who_needs_a_backup(fixture_text: Text) -> None:
+    before = stanza(fixture_text("info_expire_2.45.json"))
+    full, diff, incr, newest = (backup.label for backup in before.backups)
+    assert _expire.dependents(before, 1, [full, newest]) == {full: [diff, incr], newest: []}
+    assert _expire.dependents(before, 2, [full]) == {full: []}
+    chain = replace(before, backups=[replace(backup, references=[]) for backup in before.backups])
+    assert _expire.dependents(chain, 1, [full, diff]) == {full: [diff, incr], diff: [incr]}
+    unlisted = replace(before, backups=before.backups[1:])  # info does not list what others still need
+    assert _expire.dependents(unlisted, 1, [full]) == {full: [diff, incr]}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_nothing_to_do(fixture_text: Text, version: str) -> None:
     before = stanza(fixture_text(f"info_expire_{version}.json"))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import time
 import typing as t
+from dataclasses import replace
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import (
+    Backup,
     Stanza,
     find_stanza,
     iso_time,
@@ -143,9 +145,35 @@ def test_the_window_begins_at_the_end_of_the_oldest_usable_backup(read: Read) ->
         "earliest_lsn": "0/2000100",
         "earliest_backup": "20261122-205937F",
         "latest_backup": "20261122-205937F_20261122-205940I",
+        "latest_timeline": 1,
         "latest_wal": "000000010000000000000006",
     }
     assert second["earliest_backup"] == "20261122-205943F"
+
+
+def test_the_latest_timeline_is_that_of_a_usable_backup_of_the_current_cluster(read: Read) -> None:
+    stanza = read("two_repositories")
+    first, second, third = stanza.backups
+    promoted = replace(second, wal_start="00000003000000000000000A")
+    later = replace(third, wal_start="0000000B000000000000000B")
+    offline = replace(first, wal_start=None, lsn_start=None)
+
+    def latest(*backups: Backup) -> list[int | None]:
+        return [window["latest_timeline"] for window in replace(stanza, backups=list(backups)).windows()]
+
+    assert latest(first, promoted, later) == [3, 11]
+    assert latest(first, replace(promoted, error=True), offline) == [1]
+    assert latest(first, replace(promoted, database_id=7)) == [1]
+    assert latest(offline, third) == [None, 1]
+
+
+def test_the_newest_backups_are_those_of_each_repository(read: Read) -> None:
+    stanza = read("two_repositories")
+    labels = [backup.label for backup in stanza.backups]
+    listed = {count: [backup.label for backup in stanza.newest_backups(count)] for count in (None, 0, 1, 2)}
+    assert listed == {None: labels, 0: [], 1: labels[1:], 2: labels}
+    swapped = replace(stanza, backups=[replace(stanza.backups[0], stop=stanza.backups[2].stop), *stanza.backups[1:]])
+    assert [backup.label for backup in swapped.newest_backups(1)] == [labels[0], labels[2]]  # by their ends
 
 
 def test_an_upgraded_stanza_has_no_window_before_its_first_backup(read: Read) -> None:

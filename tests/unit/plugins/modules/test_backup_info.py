@@ -68,6 +68,20 @@ def test_without_a_list_the_rest_is_the_same(run_module: Run, fixture_text: Text
     assert two["size"] == backups[2]["size"]
 
 
+def test_a_shorter_list_changes_nothing_else(run_module: Run, fixture_text: Text, config: str) -> None:
+    answer = (info(config), 0, fixture_text("info_damaged_2.45.json"), "")
+    params = {"stanza": "main", "config": config}
+    full = run_module("backup_info", params, commands=[VERSION, answer])
+    short = run_module("backup_info", {**params, "newest": 1}, commands=[VERSION, answer])
+    listed, last = full["stanzas"][0].pop("backups"), short["stanzas"][0].pop("backups")
+    full["stanzas"][0].pop("last"), short["stanzas"][0].pop("last")  # ages may differ by a second
+    assert short == full and short["problems"]
+    assert last == [backup for backup in listed if backup["label"] in ("20261122-205943F", listed[-1]["label"])]
+    assert len(listed) > len(last) == 2
+    refused = run_module("backup_info", {**params, "newest": -1})
+    assert refused["msg"] == "newest must not be negative, but is -1."
+
+
 @pytest.mark.parametrize(
     ("recorded", "sentences"),
     [

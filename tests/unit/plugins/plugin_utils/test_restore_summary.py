@@ -114,11 +114,11 @@ def test_every_directory_that_uses_disk_is_named() -> None:
         ({"recovery": {**RECOVERY, "outcome": "paused", "timeline": 1}, "backups": []}, False),
         ({"recovery": {**RECOVERY, "outcome": "shut_down"}, "backups": []}, False),
         (
-            {"done": True, "backups": [], "held": [{"backups": [{"repo_key": 1, "wal_start": f"{2:08X}{1:016X}"}]}]},
+            {"done": True, "backups": [], "held": [{"windows": [{"repo_key": 1, "latest_timeline": 2}]}]},
             True,
         ),
         (
-            {"done": True, "backups": [], "held": [{"backups": [{"repo_key": 1, "wal_start": f"{1:08X}{1:016X}"}]}]},
+            {"done": True, "backups": [], "held": [{"windows": [{"repo_key": 1, "latest_timeline": 1}]}]},
             False,
         ),
     ],
@@ -142,8 +142,7 @@ def test_data_for_the_next_job() -> None:
 
 
 def test_second_run_says_since_when_it_stands_there() -> None:
-    backups = [{"repo_key": 1, "wal_start": "000000020000000000000009", "error": False}]
-    found = lines(done=True, backups=[], held=[{"backups": backups}])
+    found = lines(done=True, backups=[], held=[{"windows": [{"repo_key": 1, "latest_timeline": 2}]}])
     assert found[0] == "main on db1: RESTORED ALREADY, since 2026-05-01 13:00:05+00:00. The cluster takes writes."
     assert "  backup      repository 1: has one of this timeline" in found
     assert found[-2:] == [
@@ -217,13 +216,10 @@ def test_standby_that_could_not_be_rebuilt() -> None:
 
 
 def test_backups_of_the_new_timeline() -> None:
-    backups = [
-        {"repo_key": 1, "wal_start": "000000010000000000000009", "error": False},
-        {"repo_key": 2, "wal_start": "00000003000000000000000A", "error": True},
-        {"repo_key": 3, "wal_start": "00000002000000000000000A", "error": None},
-        {"repo_key": 4, "wal_start": None, "error": None},
-    ]
-    assert held([{"backups": backups}], 2) == [3]
+    timelines = enumerate((1, None, 2, 11), 1)
+    windows = [{"repo_key": key, "latest_timeline": timeline} for key, timeline in timelines]
+    assert held([{"windows": windows[3:]}, {"windows": windows[:3]}], 2) == [3, 4]
+    assert held([], 2) == []
 
 
 def test_phases_that_were_left_out() -> None:
