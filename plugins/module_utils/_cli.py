@@ -31,6 +31,7 @@ from ._messages import (
     parse_messages,
     strip_messages,
 )
+from ._repository import without_raw_backups
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -331,7 +332,8 @@ class PgBackRest:
         output = self._checked("info", attempt, (0,), 0)
         try:
             # Not strict: messages inside may hold control characters of a repository with another passphrase.
-            return t.cast("list[dict[str, t.Any]]", json.loads(strip_messages(output.stdout), strict=False))
+            found = json.loads(strip_messages(output.stdout), strict=False, object_hook=without_raw_backups)
+            return t.cast("list[dict[str, t.Any]]", found)
         except ValueError:
             raise PgBackRestError(f"pgbackrest info did not print JSON but: {output.stdout[:200]!r}") from None
 

@@ -106,6 +106,7 @@ _MESSAGE = re.compile(
     r"^(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} )?(?:P\d\d +)?"
     r"(?P<level>ERROR|ASSERT|WARN|INFO|DETAIL|DEBUG|TRACE): (?:\[(?P<code>\d{3})\]: )?(?P<text>.*)$"
 )
+_JSON = re.compile(r"^[\[{]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,8 @@ def _continued(message: Message, line: str) -> Message:
 
 def strip_messages(stdout: str) -> str:
     """Output from its first JSON line on: warnings about the configuration may come before it (since 2.53)."""
-    lines = stdout.splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if line[:1] in "[{" and not _MESSAGE.match(line):
-            return "".join(lines[number:])
-    return ""
+    begin = _JSON.search(stdout)
+    return stdout[begin.start() :] if begin else ""
 
 
 def is_retryable(error: PgBackRestError) -> bool:

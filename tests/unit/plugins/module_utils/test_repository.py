@@ -22,6 +22,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository impor
     parse_running,
     readable_reason,
     with_percent,
+    without_raw_backups,
 )
 
 Read = t.Callable[[str], Stanza]
@@ -149,6 +150,16 @@ def test_the_window_begins_at_the_end_of_the_oldest_usable_backup(read: Read) ->
         "latest_wal": "000000010000000000000006",
     }
     assert second["earliest_backup"] == "20261122-205943F"
+
+
+def test_backups_become_records_while_the_answer_is_read(fixture_text: t.Callable[[str], str]) -> None:
+    for name in ("two_repositories_2.45", "set_damaged_2.45", "upgraded_2.45", "running_2.60.0", "missing_2.45"):
+        data = json.loads(fixture_text(f"info_{name}.json"))
+        for backup in data[0]["backup"]:
+            backup["annotation"] = {"label": "a", "timestamp": "1", "archive": "b"}
+        found = json.loads(json.dumps(data), object_hook=without_raw_backups)
+        assert all(isinstance(backup, Backup) for backup in found[0]["backup"])
+        assert parse_info(found) == parse_info(data)
 
 
 def test_the_latest_timeline_is_that_of_a_usable_backup_of_the_current_cluster(read: Read) -> None:
