@@ -27,7 +27,7 @@ from . import charts, machine, report
 from .context import Context
 
 COLLECTION = Path(__file__).resolve().parents[2]
-PARTS = ("backup", "knobs", "wal", "cost", "growth", "growth_plan")
+PARTS = ("backup", "knobs", "wal", "priority", "cost", "growth", "growth_plan")
 PAGE = "benchmarks.md"
 
 

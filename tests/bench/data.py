@@ -21,6 +21,7 @@ from pathlib import Path
 from .throwaway import Cluster, as_postgres
 
 MONTHS = 4
+PIECES = 32
 # How much of the whole each kind is.
 SHARES = {"documents": 0.4, "accounts": 0.25, "files": 0.2, "tokens": 0.15}
 # Nothing comes again within this many bytes, which is more than compressors look back at the levels that are used.
@@ -53,6 +54,12 @@ def load(cluster: Cluster, megabytes: int) -> None:
             _copy(cluster, table, limited(rows, int(megabytes * 1024 * 1024 * share / MONTHS)))
             cluster.sql(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
     cluster.sql("VACUUM (FREEZE, ANALYZE)")
+
+
+def split(cluster: Cluster, rows: int) -> None:
+    """Copy texts to many tables, each a little larger than the one before: 0.1 to 4 MB, as partitions have them."""
+    for number in range(1, PIECES + 1):
+        cluster.sql(f"CREATE TABLE piece_{number} AS SELECT * FROM documents_1 LIMIT {number * rows}")
 
 
 def change(cluster: Cluster, share: float) -> None:

@@ -31,25 +31,36 @@ WHILE pg_current_wal_insert_lsn() - start < {size} LOOP INSERT INTO sink SELECT 
 
 
 def run(context: Context) -> dict[str, t.Any]:
-    """Push first; what is in the archives then is fetched."""
+    """The ways to archive, then the knobs of the way that the defaults take."""
     segments = max(context.megabytes // 25, 8)
+    few = max(segments // 5, 8)
     with throwaway.running(context.directory / "cluster", OWN, archive_mode="on", archive_command="true") as cluster:
         data.load(cluster, 50)
         cluster.sql("CREATE TABLE sink (LIKE documents_1)")
-        archives = enter(context, cluster)
-        behind: dict[str, list[float]] = {name: [] for name in archives}
-        context.say("archive-push:")
-        works = {name: pushing(cluster, segments, behind[name]) for name in archives}
-        pushed = interleaved(works, context.runs, lambda name: ready(cluster, archives[name]), context.say)
-        fetched = replay(context, cluster, archives, segments)
-    late = {name: f"{median(values):.0f} of {segments}" for name, values in behind.items()}
-    return {
-        "notes": notes(segments),
-        "tables": [
-            table("push", "WAL archived under a bulk load", pushed, {"not archived when the load ended": late}),
-            table("get", "WAL fetched and replayed", fetched, {}),
-        ],
+        tables = compare(context, cluster, enter(context, cluster), segments)
+        if not context.smoke:
+            tables += compare(context, cluster, knobs(context, cluster), few, "knobs-", "; one option changed")
+    return {"notes": notes(segments, few), "tables": tables}
+
+
+def compare(
+    context: Context, cluster: Cluster, archives: dict[str, PgBackRest], segments: int, key: str = "", what: str = ""
+) -> list[dict[str, t.Any]]:
+    """Push first; what is in the archives then is fetched. The first one is what the others are compared with."""
+    behind: dict[str, list[float]] = {name: [] for name in archives}
+    context.say("archive-push:")
+    works = {name: pushing(cluster, segments, behind[name]) for name in archives}
+    pushed = interleaved(works, context.runs, lambda name: ready(cluster, archives[name]), context.say)
+    fetched = replay(context, cluster, archives, segments)
+    late = {
+        "not archived when the load ended": {
+            name: f"{median(found):.0f} of {segments}" for name, found in behind.items()
+        }
     }
+    return [
+        table(f"{key}push", f"WAL archived under a bulk load{what}", pushed, late),
+        table(f"{key}get", f"WAL fetched and replayed{what}", fetched, {}),
+    ]
 
 
 def enter(context: Context, cluster: Cluster) -> dict[str, PgBackRest]:
@@ -67,11 +78,27 @@ def enter(context: Context, cluster: Cluster) -> dict[str, PgBackRest]:
     return found
 
 
-def notes(segments: int) -> list[str]:
+def knobs(context: Context, cluster: Cluster) -> dict[str, PgBackRest]:
+    """The defaults, and the defaults with one thing changed, all with the newest pgBackRest."""
+    programs = with_newest_pgbackrest(OWN) or OWN
+    changed: dict[str, dict[str, t.Any]] = {"the defaults": {}, "process-max=2": {"process-max": 2}}
+    changed["process-max=4"] = {"process-max": 4}
+    if programs.pgbackrest_version >= (2, 59):
+        # With one segment a run may take the file of a backup and leave the segment, and the backup fails.
+        changed["archive-push-batch-size=32MiB"] = {"archive-push-batch-size": "32MiB"}
+        changed["archive-push-batch-size=64MiB"] = {"archive-push-batch-size": "64MiB"}
+    top = context.directory
+    return {
+        name: PgBackRest(top / f"knob{number}", programs, cluster, tuned=True, **options)
+        for number, (name, options) in enumerate(changed.items())
+    }
+
+
+def notes(segments: int, few: int) -> list[str]:
     """How it was measured."""
     return [
-        f"One transaction writes {segments} segments of WAL (16 MB each, rows with text) as fast as it can, beside the "
-        "archiver. The rate counts from its begin until the last segment is archived.",
+        f"One transaction writes {segments} segments of WAL (16 MB each, rows with text; {few} for single options) as "
+        "fast as it can, beside the archiver. The rate counts from its begin until the last segment is archived.",
         "`archive_command` is the one that the module `archiving` writes. pgBackRest itself is configured as in the "
         "comparison of backups.",
         "Replay: a cluster restored from a backup taken before replays these segments from the archive, from its start "
@@ -167,5 +194,5 @@ def is_ready(pid_file: Path) -> bool:
 
 def table(key: str, title: str, measured: dict[str, list[float]], beside: dict[str, t.Any]) -> dict[str, t.Any]:
     """A table of rates."""
-    found = {"key": key, "title": title, "unit": "segments/s", "more": "rate", "baseline": STOCK}
+    found = {"key": key, "title": title, "unit": "segments/s", "more": "rate", "baseline": next(iter(measured))}
     return {**found, "measured": measured, "beside": beside}

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.tests.bench import __main__ as program, backup, measure
+from ansible_collections.pgops.pgbackrest.tests.bench import __main__ as program, backup, knobs, measure
 
 
 @pytest.mark.timeout(600)
@@ -33,3 +33,16 @@ def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (tmp_path / program.PAGE).read_text(encoding="utf-8")
     assert f"| {backup.OURS} |" in page
     assert "**Full backup**" in page
+
+
+@pytest.mark.timeout(600)
+def test_smoke_of_single_options(tmp_path: Path) -> None:
+    assert program.main(["knobs", "--smoke", f"--output={tmp_path}"]) == 0
+
+    result = json.loads((tmp_path / "benchmarks-knobs.json").read_text(encoding="utf-8"))
+    tables = {table["key"]: table for table in result["tables"]}
+    assert set(tables) == {"full", "restore", "incremental", "restore-incremental"}
+    files = {name: int(text.replace(",", "")) for name, text in tables["full"]["beside"]["files"].items()}
+    assert files[knobs.DEFAULTS] < files["repo1-bundle=n"] / 10
+    sizes = {name: float(text) for name, text in tables["incremental"]["beside"]["size (MB)"].items()}
+    assert sizes[knobs.DEFAULTS] < sizes["repo1-block=n"]

@@ -6,14 +6,23 @@
 
 from __future__ import annotations
 
+import doctest
 import functools
 import itertools
 import json
 import typing as t
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from ansible_collections.pgops.pgbackrest.tests.bench import __main__ as program, data, measure, report
+from ansible_collections.pgops.pgbackrest.tests.bench import (
+    __main__ as program,
+    cpu_groups,
+    data,
+    measure,
+    pgbench,
+    report,
+)
 
 MACHINE = {
     "measured": "2026-11-23 10:00 UTC",
@@ -173,3 +182,53 @@ def test_text_compresses_as_text_does_and_files_do_not() -> None:
     assert 1.5 < shrinks("documents") < 4
     assert shrinks("files") < 1.1
     assert shrinks("tokens") < 1.01
+
+
+# Queries beside a backup
+
+
+def test_transactions_of_a_window_are_found_though_the_last_line_is_not_complete(tmp_path: Path) -> None:
+    assert doctest.testmod(pgbench).failed == 0
+    lines = [f"0 {number} {1000 + number} 0 1700000000 {number * 1000:06}\n" for number in range(100)]
+    logs = [tmp_path / name for name in ("log.1", "log.1.1")]
+    for number, log in enumerate(logs):
+        log.write_text("".join(lines[number::2]) + "0 100 2000 0 17000", encoding="utf-8")
+    assert pgbench.logged_until(logs[0]) == pytest.approx(1700000000.098)
+    assert pgbench.all_reach(logs, 1700000000.097)
+    assert not pgbench.all_reach(logs, 1700000000.0985)
+    assert not pgbench.all_reach([], 0)
+    queries = pgbench.Pgbench(t.cast("t.Any", SimpleNamespace(bindir="", socket_dir="", port=1)), tmp_path)
+    found = queries.between(1700000000.0095, 1700000000.0145)
+    assert sorted(found) == pytest.approx([1.010, 1.011, 1.012, 1.013, 1.014])
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "weights", "origin"),
+    [
+        (["cpu/cpu.shares"], "3:cpu,cpuacct:/a\n0::/b\n", {"cpu.shares": ["1024", "1024", "204"]}, "cpu/a"),
+        (["cgroup.subtree_control"], "0::/b\n", {"cpu.weight": ["100", "100", "20"]}, "b"),
+    ],
+)
+def test_groups_have_the_weights_of_units(
+    tmp_path: Path, files: list[str], own: str, weights: dict[str, list[str]], origin: str
+) -> None:
+    assert doctest.testmod(cpu_groups).failed == 0
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "own").write_text(own, encoding="utf-8")
+    groups = cpu_groups.Groups(tmp_path, str(tmp_path / "own"))
+    made = groups.make(100, 20)
+    ((name, expected),) = weights.items()
+    assert [(path / name).read_text(encoding="utf-8") for path in (groups.outer, *made)] == expected
+    assert {path.parent for path in made} == {groups.outer}
+    assert sorted(tmp_path.rglob("cgroup.subtree_control")) == sorted(
+        path / "cgroup.subtree_control" for path in (tmp_path, groups.outer) if name == "cpu.weight"
+    )
+    assert groups.origin == tmp_path / origin
+
+
+def test_groups_are_left_out_where_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_groups, "ROOT", tmp_path / "absent")
+    with cpu_groups.weighted(20) as found:
+        assert found == []
