@@ -67,12 +67,17 @@ def parse_relation_map(data: bytes) -> dict[int, int]:
 
 
 class BackupNames:
-    """Names of databases as backups know them."""
+    """Names of databases as backups know them, for what happened after ``begin`` (epoch seconds).
 
-    def __init__(self, backrest: PgBackRest, stanza: str, backups: t.Sequence[Backup]) -> None:
+    A database that was there after that moment, and is not in the newest backup before it, is in no older one either.
+    """
+
+    def __init__(self, backrest: PgBackRest, stanza: str, backups: t.Sequence[Backup], begin: float) -> None:
         self._backrest = backrest
         self._stanza = stanza
-        self._backups = sorted(backups, key=lambda backup: backup.stop, reverse=True)
+        ordered = sorted(backups, key=lambda backup: backup.stop, reverse=True)
+        later = sum(backup.stop > begin for backup in ordered)
+        self._backups = ordered[: later + 1]
         self._known: dict[str, dict[int, str]] = {}
 
     def name(self, oid: int, moment: float) -> Named | None:

@@ -344,8 +344,8 @@ class Names:
         oid = self._backups.oid(database) if oid is None else oid
         if oid is None:
             raise WalError(
-                f"Nobody knows a database {database}: neither a backup nor, with names: true, the running server. "
-                "Give its OID in the option database."
+                f"Nobody knows a database {database}: neither a backup of that time nor, with names: true, the running "
+                "server. Give its OID in the option database."
             )
         return oid
 
@@ -390,7 +390,7 @@ def search(
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Find what the parameters ask for; returns the result."""
     params = module.params
-    time_range(params)
+    begin = time_range(params)[0].timestamp()
     backrest = PgBackRest(module, params["stanza"])
     backrest.require_version()
     backrest.require_stanza("archive-get")
@@ -407,11 +407,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         wal = read_wal(reader, params["timeline"])
         server = log_in(module, place.database.system_id, wal, resources) if params["names"] else None
         backups = stanza.usable_backups(place.repo)
-        names = Names(BackupNames(backrest, stanza.name, backups), server)
+        names = Names(BackupNames(backrest, stanza.name, backups, begin), server)
         finds, scanned = search(params, reader, wal, names.oid(params["database"]), pgdata)
         candidates = [names.entry(find) for find in sorted(finds, key=lambda find: find.end.commit.time)]
     looked = scanned.to_dict(wal.size)
-    begin = time_range(params)[0].timestamp()
     limits = reach(place.repo, min((backup.stop for backup in backups), default=None), begin, looked["first"])
     return {
         "changed": False,
