@@ -23,16 +23,20 @@ def at_work(host: t.Any, verb: str) -> str:
     return str(host.run("pgrep -u postgres -f %s", f"^[^ ]*pgbackrest .*{verb}").stdout)
 
 
+def signal(host: t.Any, verb: str, name: str) -> None:
+    """Send a signal to them. Some workers may have ended in the meantime."""
+    host.check_output(f"pkill -{name} -u postgres -f %s", f"^[^ ]*pgbackrest .*{verb}")
+
+
 def cancelled(host: t.Any, verb: str, name: str, **parts: t.Any) -> runner.Job:
     """A job that is cancelled while pgBackRest is at work, and how it was when that has ended on the host."""
     with runner.launched(name, **parts) as job:
         wait_for(lambda: at_work(host, verb), f"pgbackrest {verb}")
-        processes = at_work(host, verb).split()
-        host.check_output(f"kill -STOP {' '.join(processes)}")
+        signal(host, verb, "STOP")
         job.wait_for_text("] " + verb)  # the first line of progress
         ended = job.cancel()
     assert at_work(host, verb)
-    host.check_output(f"kill -CONT {' '.join(processes)}")
+    signal(host, verb, "CONT")
     wait_for(lambda: not at_work(host, verb), f"end of pgbackrest {verb}")
     return ended
 
