@@ -48,6 +48,31 @@ Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!un
 
 
 @dataclass(frozen=True)
+class Environment:
+    """The image that a job runs in, and how it reaches the hosts from there."""
+
+    image: str
+    network: str
+    user: str
+    key: str
+
+    @property
+    def settings(self) -> dict[str, t.Any]:
+        """What ansible-runner is told of the container."""
+        return {
+            "process_isolation": True,
+            "process_isolation_executable": "docker",
+            "container_image": self.image,
+            "container_options": [f"--network={self.network}"],
+        }
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """Variables of the hosts."""
+        return {"ansible_connection": "ssh", "ansible_user": self.user}
+
+
+@dataclass(frozen=True)
 class Job:
     """A job that has ended."""
 
@@ -100,12 +125,13 @@ def workflow_answers(**given: str) -> dict[str, str]:
 
 
 @functools.cache
-def inventory() -> tuple[str, dict[str, str]]:
+def inventory(**connection: str) -> tuple[str, dict[str, str]]:
     """The inventory of the scenario as a script, as the controller writes it, and the secrets taken out of it."""
     words = ["ansible-inventory", *inventories(), "--list"]
     listed = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     secrets: dict[str, str] = {}
     for variables in listed["_meta"]["hostvars"].values():
+        variables.update(connection)
         for field, name in SECRET_FIELDS.items():
             secrets[field] = variables[name]
             variables[name] = "{{ (lookup('file', lookup('env', 'PGOPS_SECRETS')) | from_json)." + field + " }}"
@@ -122,21 +148,26 @@ def write(path: str, text: str, mode: int = 0o600) -> str:
     return path
 
 
-def prepare(template: t.Mapping[str, t.Any], extra: t.Mapping[str, t.Any]) -> tuple[str, str]:
+def prepare(
+    template: t.Mapping[str, t.Any], extra: t.Mapping[str, t.Any], within: Environment | None
+) -> tuple[str, str]:
     """A private data directory, and the mark of the job's processes."""
     mark = uuid.uuid4().hex
     directory = ephemeral(f"jobs/{mark}")
-    script, secrets = inventory()
+    script, secrets = inventory(**(within.connection if within else {}))
     (kind,) = content()["controller_credential_types"]
     secret = ImmutableSandboxedEnvironment().from_string(kind["injectors"]["file"]["template"]).render(secrets)
     assert SECRETS in secret
     credential = write(f"{directory}/env/tmp{mark}", secret)
+    if within:
+        credential = credential.replace(directory, "/runner", 1)
+        write(f"{directory}/env/ssh_key", within.key)
     write(f"{directory}/inventory/hosts", script, 0o700)
     shutil.copytree(os.path.join(AWX, "project"), f"{directory}/project")
     variables = {**template.get("extra_vars", {}), **{name: unsafe(value) for name, value in extra.items()}}
     variables |= {"awx_job_id": 1, "awx_job_launch_type": "manual", "awx_user_name": "admin"}
     write(f"{directory}/env/extravars", yaml.dump(variables, Dumper=Dumper))
-    write(f"{directory}/env/settings", json.dumps(SETTINGS))
+    write(f"{directory}/env/settings", json.dumps({**SETTINGS, **(within.settings if within else {})}))
     write(f"{directory}/env/envvars", json.dumps({"PGOPS_SECRETS": credential, MARK: mark}))
     if template["job_type"] == "check":
         write(f"{directory}/env/cmdline", "--check")
@@ -158,6 +189,7 @@ def launched(
     artifacts: t.Mapping[str, t.Any] | None = None,
     answers: t.Mapping[str, str] | None = None,
     check: bool = False,
+    within: Environment | None = None,
     **given: str,
 ) -> t.Iterator[Launched]:
     """A running job, with the answers to its survey, or those to the survey of its workflow."""
@@ -165,7 +197,7 @@ def launched(
     assert not check or template["ask_job_type_on_launch"], "The job type of this template is fixed."
     template |= {"job_type": "check"} if check else {}
     extra = {**(artifacts or {}), **(answers_of(template, given) if answers is None else answers)}
-    directory, mark = prepare(template, extra)
+    directory, mark = prepare(template, extra, within)
     keep = ("PATH", "HOME", "LC_ALL", "DOCKER_HOST", "ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME")
     process = subprocess.Popen(
         ["ansible-runner", "run", directory, "--playbook", template["playbook"], "--ident", "1"],
@@ -198,8 +230,8 @@ class Launched:
         artifacts = f"{self.directory}/artifacts/1"
         kept = [path for path in glob.glob(f"{artifacts}/**", recursive=True) if os.path.isfile(path)]
         for path in [*kept, f"{self.directory}/env/extravars"]:
-            with open(path, encoding="utf-8") as file:
-                assert SECRETS not in file.read(), f"A secret stands in {path}."
+            with open(path, "rb") as file:
+                assert SECRETS.encode() not in file.read(), f"A secret stands in {path}."
         events = []
         for path in glob.glob(f"{artifacts}/job_events/*.json"):
             if not path.endswith("-partial.json"):

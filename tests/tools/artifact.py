@@ -26,7 +26,10 @@ EXPECTED = re.compile(
     re.VERBOSE,
 )
 UNWANTED = re.compile(r"(^|/)(\.|__pycache__|tests?/|molecule/)|\.pyc$")
-REQUIRED = {"MANIFEST.json", "FILES.json", "README.md", "COPYING", "CHANGELOG.rst", "meta/runtime.yml"}
+REQUIRED = {
+    *("MANIFEST.json", "FILES.json", "README.md", "COPYING", "CHANGELOG.rst", "meta/runtime.yml"),
+    *("meta/execution-environment.yml", "playbooks/files/awx/execution-environment.yml"),
+}
 
 
 def problems(names: list[str]) -> list[str]:
