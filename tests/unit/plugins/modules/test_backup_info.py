@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._restore_summary import held
 
 LOG = ["--log-level-console=off", "--log-level-stderr=warn"]
 VERSION = (["pgbackrest", "version"], 0, "pgBackRest 2.45\n", "")
@@ -66,6 +67,7 @@ def test_without_a_list_the_rest_is_the_same(run_module: Run, fixture_text: Text
     assert one["types"]["diff"]["last"] is None
     assert two["types"]["full"]["last"]["label"] == two["newest"] == "20261122-205943F"
     assert two["size"] == backups[2]["size"]
+    assert held([short], 1) == [1, 2] and held([short], 2) == []  # what the role restore asks of it
 
 
 def test_a_shorter_list_changes_nothing_else(run_module: Run, fixture_text: Text, config: str) -> None:
