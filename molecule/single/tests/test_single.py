@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import typing as t
+from pathlib import Path
 
+import playbook
 import pytest
 from live import (
     add_rows,
@@ -62,6 +64,16 @@ def passphrase(host: t.Any, stanza: str) -> str:
     return dict(line.split("=", 1) for line in lines if "=" in line)["repo1-cipher-pass"]
 
 
+@pytest.fixture(name="results")
+def results_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file to which plays write what each task did, and where."""
+    callback = Path(__file__).resolve().parents[3] / "tests/bench/callback"
+    monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", str(callback))
+    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "results")
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
 def failed_units(host: t.Any) -> list[str]:
     return [line.split()[0] for line in host.check_output("systemctl list-units --failed --plain -q").splitlines()]
 
@@ -71,6 +83,15 @@ def test_each_cluster_is_in_its_own_stanza(db1: t.Any, stanza: str, port: int) -
     assert information["status"]["code"] == 0
     system = query(db1, "SELECT system_identifier FROM pg_control_system()", port=port)
     assert str(information["db"][0]["system-id"]) == system
+
+
+def test_an_unchanged_run_has_few_tasks(results: Path) -> None:
+    """Two for the host and five for each of its two clusters reach it; each other task costs the controller time, too."""
+    assert playbook.succeed("site").changed()["db1"] == 0
+    done = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    reached = [result["reached"] for result in done if result["host"] == "db1"]
+    assert reached.count(True) == 2 + 5 * len(PORTS)
+    assert reached.count(False) <= 7 + 3 * len(PORTS)
 
 
 def test_wal_arrives(db1: t.Any, stanza: str, port: int) -> None:
