@@ -50,6 +50,30 @@ options:
     type: str
     choices: [absent, present]
     default: present
+  also:
+    description:
+      - More files to write, one after the other after that of O(path), with the same program, checks and permissions.
+        What is wrong with one of them leaves it and those after it as they are.
+      - One task with many files takes far less time than many tasks.
+      - Only with O(state=present).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: As O(path).
+        type: path
+        required: true
+      options:
+        description: As O(options).
+        type: dict
+        required: true
+      owner:
+        description: As O(owner), which counts where this is left out.
+        type: str
+      group:
+        description: As O(group), which counts where this is left out.
+        type: str
   backup:
     description: Keep a copy of the file beside it before it is replaced or removed.
     type: bool
@@ -133,6 +157,18 @@ EXAMPLES = r"""
         recovery-option:
           primary_conninfo: "host=db1 user=replicator"
 
+- name: The main file, and the file of a cluster
+  pgops.pgbackrest.config:
+    path: /etc/pgbackrest/pgbackrest.conf
+    options:
+      global: {start-fast: true}
+    also:
+      - path: /etc/pgbackrest/conf.d/main.conf
+        options:
+          main: {pg1-path: /var/lib/postgresql/17/main}
+    owner: postgres
+    group: postgres
+
 - name: A cluster that is no more
   pgops.pgbackrest.config:
     path: /etc/pgbackrest/conf.d/old.conf
@@ -167,6 +203,27 @@ backup_file:
   returned: O(backup=true) and the file was replaced or removed
   type: str
   sample: /etc/pgbackrest/conf.d/main.conf.4711.2026-11-22@20:26:11~
+also:
+  description: The files of O(also), each with what is returned for the file of O(path), and whether it was changed.
+  returned: success and O(also) is given
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+      returned: always
+      sample: /etc/pgbackrest/conf.d/main.conf
+    changed:
+      description: Whether it was changed.
+      type: bool
+      returned: always
+    stanzas:
+      description: Names of the stanzas that it configures.
+      type: list
+      elements: str
+      returned: always
+      sample: [main]
 problems:
   description: What is wrong with the options, each a sentence with a hint. Nothing was written.
   returned: failure because of the options
@@ -175,6 +232,7 @@ problems:
   sample: ["[global] repo1-block needs pgBackRest 2.46, this host has 2.45, where it works only as beta (beta: true)."]
 """
 
+import functools
 import os
 import typing as t
 
@@ -208,7 +266,15 @@ from ..module_utils._config_program import verdict
 from ..module_utils._config_rules import problems, warnings
 from ..module_utils._messages import PgBackRestError
 
+ALSO: dict[str, dict[str, t.Any]] = {
+    "path": {"type": "path", "required": True},
+    "options": {"type": "dict", "required": True, "no_log": True},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+}
 
+
+@functools.lru_cache(maxsize=1)
 def installed(module: AnsibleModule) -> tuple[PgBackRest | None, str]:
     """The program and its version; in check mode it may not be there yet."""
     if module.check_mode and not module.get_bin_path(module.params["executable"]):
@@ -336,21 +402,53 @@ def absent(module: AnsibleModule, path: str) -> dict[str, t.Any]:
     return {"changed": True, "diff": diff, **kept}
 
 
-def take_options(module: AnsibleModule) -> dict[str, t.Any]:
-    """The options; from now on only the secrets among their values are hidden in what the module returns."""
-    options = module.params["options"] or {}
-    module.no_log_values = secret_values(options)
-    module.params["options"] = masked_sections(options)
-    return t.cast("dict[str, t.Any]", options)
+def take_files(module: AnsibleModule) -> list[dict[str, t.Any]]:
+    """The files with their options; from now on only the secrets among these are hidden in what the module returns."""
+    given = [module.params, *module.params["also"]]
+    files = []
+    for params in given:
+        path = os.path.realpath(params["path"]) if module.params["state"] == "present" else params["path"]
+        place = {name: params[name] or module.params[name] for name in ("owner", "group")}
+        files.append({"path": path, "options": params["options"] or {}, **place})
+    module.no_log_values = set().union(*(secret_values(file["options"]) for file in files))
+    for params, file in zip(given, files):
+        params["options"] = masked_sections(file["options"])
+    return files
+
+
+def let_one(module: AnsibleModule, file: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Let one file be as asked for, or end the module."""
+    path, options, state = file["path"], file["options"], module.params["state"]
+    module.params.update(owner=file["owner"], group=file["group"])
+    try:
+        result = present(module, path, options) if state == "present" else absent(module, path)
+    except PgBackRestError as error:
+        module.fail_json(**error.result())
+    except Refused as refused:
+        done = "written" if state == "present" else "removed"
+        module.fail_json(msg=f"{path} was not {done}. {refused}", problems=refused.problems)
+    stanzas = dict.fromkeys(section.partition(":")[0] for section in options)
+    return {"path": path, "stanzas": [name for name in stanzas if name != "global"], **result}
+
+
+def together(files: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """The result: that of the first file, what became of the others, and all their diffs."""
+    if len(files) == 1:
+        return files[0]
+    diffs = [file.pop("diff") for file in files]
+    flat = [part for diff in diffs for part in (diff if isinstance(diff, list) else [diff])]
+    changed = any(file["changed"] for file in files)
+    return {**files[0], "changed": changed, "diff": flat, "also": list(files[1:])}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            # no_log keeps the values out of the system log until take_options() tells secrets from the rest.
+            # no_log keeps the values out of the system log until take_files() tells secrets from the rest.
             "options": {"type": "dict", "no_log": True},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
+            "also": {"type": "list", "elements": "dict", "default": [], "options": ALSO},
             "backup": {"type": "bool", "default": False},
             "directories": {"type": "bool", "default": False},
             "replace": {"type": "str", "choices": ["always", "own"], "default": "always"},
@@ -361,17 +459,9 @@ def main() -> None:
         required_if=[("state", "present", ["options"])],
         supports_check_mode=True,
     )
-    options = take_options(module)
-    path = os.path.realpath(module.params["path"]) if module.params["state"] == "present" else module.params["path"]
-    stanzas = list(dict.fromkeys(section.partition(":")[0] for section in options))
-    try:
-        result = present(module, path, options) if module.params["state"] == "present" else absent(module, path)
-    except PgBackRestError as error:
-        module.fail_json(**error.result())
-    except Refused as refused:
-        done = "written" if module.params["state"] == "present" else "removed"
-        module.fail_json(msg=f"{path} was not {done}. {refused}", problems=refused.problems)
-    module.exit_json(path=path, stanzas=[name for name in stanzas if name != "global"], **result)
+    if module.params["also"] and module.params["state"] == "absent":
+        module.fail_json(msg="also is for state: present. Remove each file by a task of its own.")
+    module.exit_json(**together([let_one(module, file) for file in take_files(module)]))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ def hostvars_fixture(variables: dict[str, t.Any]) -> dict[str, t.Any]:
 def test_filters_of_the_database_role(variables: dict[str, t.Any], hostvars: dict[str, t.Any]) -> None:
     assert call("unknown_hosts", hostvars, ["db1"]) == []
     assert call("input_problems", variables, hostvars, "db1", {}) == []
-    assert call("stanza_configuration", variables, "main", hostvars, "db1")["main"]["repo1-host"] == "backup1"
+    file = call("stanza_files", variables, hostvars["db1"]["__pgbackrest_clusters"], hostvars, "db1")[0]
+    assert file["path"] == "/etc/pgbackrest/conf.d/main.conf"
+    assert (file["owner"], file["group"]) == ("postgres", None)
+    assert file["options"]["main"]["repo1-host"] == "backup1"
     assert call("repository_configuration", variables, "main", hostvars)["main"]["pg1-host"] == "db1"
 
 

@@ -72,6 +72,47 @@ def test_writes_then_changes_nothing(run_module: Run, path: Path, candidate: str
     assert not Path(candidate).exists()
 
 
+def test_more_files_are_written_after_the_first(run_module: Run, path: Path, candidate: str) -> None:
+    other = path.parent / "conf.d" / "web.conf"
+    other.parent.mkdir()
+    web = {**OPTIONS["global"], "pg1-path": str(path.parent), "repo1-path": str(path.parent)}
+    also = [{"path": str(other), "options": {"web": web}}]
+    params = {"path": str(path), "options": {"global": {"start-fast": True}}, "also": also}
+    of_web = ask(candidate, "backup")
+    of_web[0][2] = "--stanza=web"
+    commands = [VERSION, ask(candidate, "backup", stanza=False), of_web]
+    result = run_module("config", params, commands=commands)
+    assert path.read_text(encoding="utf-8").endswith("[global]\nstart-fast=y\n")
+    assert "repo1-cipher-pass=correct-horse" in other.read_text(encoding="utf-8")
+    assert stat.S_IMODE(other.stat().st_mode) == 0o640
+    assert (result["stanzas"], result["also"][0]["stanzas"]) == ([], ["web"])
+    assert result["changed"] and result["also"][0]["changed"]
+    assert "correct-horse" not in str(result)
+    assert {part["after_header"] for part in result["diff"]} == {str(path), str(other)}
+    other.write_text("", encoding="utf-8")
+    again = run_module("config", params, commands=commands)
+    assert again["changed"] and again["also"][0]["changed"]
+    once_more = run_module("config", params, commands=commands)
+    assert not once_more["changed"] and not once_more["also"][0]["changed"]
+
+
+def test_what_is_wrong_with_one_file_leaves_it_and_those_after_it(run_module: Run, path: Path, candidate: str) -> None:
+    others = [path.parent / f"{name}.conf" for name in ("wrong", "good")]
+    also = [
+        {"path": str(others[0]), "options": {"main": {"pg1-pfad": "/pg"}}},
+        {"path": str(others[1]), "options": OPTIONS},
+    ]
+    params = {"path": str(path), "options": OPTIONS, "also": also}
+    result = run_module("config", params, commands=good(candidate))
+    assert result["msg"].startswith(f"{others[0]} was not written. ")
+    assert path.exists() and not any(other.exists() for other in others)
+
+
+def test_more_files_cannot_be_removed_together(run_module: Run, path: Path) -> None:
+    params = {"path": str(path), "state": "absent", "also": [{"path": str(path), "options": OPTIONS}]}
+    assert "a task of its own" in run_module("config", params)["msg"]
+
+
 def test_check_mode_writes_nothing(run_module: Run, path: Path, candidate: str) -> None:
     path.write_text("[global]\nrepo-s3-key=foreign-secret\n", encoding="utf-8")
     path.chmod(0o640)
