@@ -15,7 +15,7 @@ from ansible_collections.pgops.pgbackrest.plugins.module_utils import _config_pr
 Run = t.Callable[..., dict[str, t.Any]]
 
 VERSION = (["pgbackrest", "version"], 0, "pgBackRest 2.55.1\n", "")
-OPTIONS = {
+OPTIONS: dict[str, dict[str, t.Any]] = {
     "global": {"repo1-path": "/repo", "repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "correct-horse"},
     "main": {"pg1-path": "/pg", "recovery-option": {"primary_conninfo": "host=a password=battery-staple"}},
 }
