@@ -68,7 +68,7 @@ def restore(module: AnsibleModule, locks: ExitStack) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"plan": plan.to_dict(), "backup": plan.backup.to_dict(), "diff": diff(plan)}
     result["recovery_settings"] = mask_settings(plan.settings())
     result["changed"] = not plan.done or bool(wal_to_put(plan) or settled)
-    warnings = [*filter(None, [settled]), *plan.warnings]
+    warnings = [*filter(None, [settled]), *(plan.warnings if module.params["plan_warnings"] else [])]
     if not check:
         plan, held = _make_places(backrest, wanted, plan, missing, locks)
         progress = Progress(module.params["progress_file"])
@@ -205,7 +205,7 @@ def _as_before(module: AnsibleModule, receipt: Receipt, directory: Directory, se
         f"Nothing to do: this very restore of {receipt.pgdata} was done at {receipt.restored_at}, and what the cluster "
         "did since is left alone. To do it again set repeat: true."
     )
-    for warning in filter(None, (settled, text)):
+    for warning in filter(None, (settled, text if module.params["plan_warnings"] else None)):
         module.warn(warning)
     shown = {name: receipt.result[name] for name in _SHOWN if name in receipt.result}
     plan = {**shown.get("plan", {}), "mode": "none", "overwrites": [], "text": [text]}

@@ -139,6 +139,12 @@ options:
         version is not on the host for instance. The plan says so in its warnings, and recovery tells in the end.
     type: bool
     default: false
+  plan_warnings:
+    description:
+      - Whether what the plan says is also given as warnings. A play that shows the plan needs them only once.
+      - They are in RV(plan.warnings) in any case.
+    type: bool
+    default: true
   bindir:
     description:
       - Directory of PostgreSQL's programs, of which C(pg_waldump) is used.
@@ -313,7 +319,9 @@ plan:
       returned: always
       sample: swap
     keeps:
-      description: Where a swap moves the old directory. The time in it is that of this run.
+      description:
+        - Where a swap moves the old directory. The time in it is that of this run; in check mode the text of the plan
+          has C(<time>) in its place.
       type: str
       returned: always
       sample: /var/lib/postgresql/15/main.before-20260501T124500Z
@@ -522,6 +530,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "plan": {"type": "str"},
     "repeat": {"type": "bool", "default": False},
     "allow_unproven": {"type": "bool", "default": False},
+    "plan_warnings": {"type": "bool", "default": True},
     "bindir": {"type": "path"},
     "tablespace_map": {"type": "dict"},
     "tablespace_map_all": {"type": "path"},

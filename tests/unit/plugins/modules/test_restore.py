@@ -13,7 +13,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan_facts, _restore_task
+from ansible.module_utils import basic
+from ansible_collections.pgops.pgbackrest.plugins.module_utils import _plan, _plan_facts, _restore_task
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._plan_wal import Finding
 
 Run = t.Callable[..., dict[str, t.Any]]
@@ -106,7 +107,15 @@ def test_a_finished_restore_is_left_alone(restore: Run, host: Host) -> None:
     assert "restored" not in result
 
 
-def test_all_words_of_a_restore_and_its_recovery_options(restore: Run, host: Host) -> None:
+@pytest.fixture(name="warned")
+def warned_fixture(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The module's warnings."""
+    texts: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda module, text: texts.append(text))
+    return texts
+
+
+def test_all_words_of_a_restore_and_its_recovery_options(restore: Run, host: Host, warned: list[str]) -> None:
     host.fill()
     password = "it's geheim"
     conninfo = f"host=db1 password='{password}'".replace("it's", "it\\'s")
@@ -132,11 +141,26 @@ def test_all_words_of_a_restore_and_its_recovery_options(restore: Run, host: Hos
     earlier = host.pgdata.parent / "pgdata.before-20260501T120000Z"
     earlier.mkdir()
     (earlier / "PG_VERSION").write_text("15\n", encoding="utf-8")
+    warned.clear()
     again = restore(params)  # the receipt says so, and nothing needs to be asked
+    assert warned == again["plan"]["text"] and "this very restore" in warned[0]
+    assert restore({**params, "plan_warnings": False})["plan"] == again["plan"] and len(warned) == 1
     assert again["changed"] is False
     assert [(item["path"], item["bytes"] > 0) for item in again["kept_directories"]] == [(str(earlier), True)]
     assert again["plan"]["mode"] == "none"
     assert "geheim" not in (host.config.parent / "pgdata.restore" / "receipt.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_who_shows_the_plan_needs_no_warnings(
+    restore: Run, host: Host, monkeypatch: pytest.MonkeyPatch, warned: list[str], wanted: bool
+) -> None:
+    monkeypatch.setattr(_plan, "warnings_of", lambda request, facts: ["PostgreSQL runs."])
+    host.fill()
+    params = {**host.params, "plan_warnings": wanted}
+    result = restore(params, check=True, commands=host.infos())
+    assert "PostgreSQL runs." in result["plan"]["warnings"]
+    assert ("PostgreSQL runs." in warned, bool(warned)) == (wanted, wanted)
 
 
 def _umask() -> int:
