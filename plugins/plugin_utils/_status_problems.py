@@ -19,6 +19,7 @@ Record = t.Dict[str, t.Any]
 
 OK = 0
 CAN_BE_READ = (OK, 2)  # with and without backups; of others pgBackRest does not know the cipher
+_MODULE = re.compile(r"\bthe module pgops\.pgbackrest\.(archiving|backup|config|schedule|stanza)\b")
 _WORDS_BEFORE = re.compile(r"^(?:(?:Task|Action|Module) failed: )+")
 _GRACE = 7200  # seconds that a scheduled backup may take and start late (splay, accuracy) without being called late
 _REASON_LINES = 4
@@ -45,7 +46,12 @@ def problems(record: Record, seen: t.Sequence[Record], info: Record) -> list[str
         *schedules(seen),
         *late(record),
     ]
-    return list(dict.fromkeys(" ".join(text.split()) for text in found))
+    return list(dict.fromkeys(_MODULE.sub(_playbook, " ".join(text.split())) for text in found))
+
+
+def _playbook(module: re.Match[str]) -> str:
+    """Texts of the modules name their like. Here stands the playbook that does the same."""
+    return f"the playbook {'backup' if module.group(1) == 'backup' else 'site'}"
 
 
 def answered(answer: Record) -> bool:

@@ -409,6 +409,17 @@ def test_archiving_that_fails() -> None:
     assert " ".join(line.split()) in " ".join(" ".join(lines_of(status(hosts, NOW))).split())
 
 
+def test_what_a_module_does_is_done_by_a_playbook() -> None:
+    told = [
+        "archive_mode is off. Let it archive to the stanza main with the module pgops.pgbackrest.archiving.",
+        "Repository 1: no valid backups. Take a backup with the module pgops.pgbackrest.backup.",
+    ]
+    assert problems(*seen({"archiving": [{**archiving(), "problems": told}]})) == [
+        "db1: archive_mode is off. Let it archive to the stanza main with the playbook site.",
+        "db1: Repository 1: no valid backups. Take a backup with the playbook backup.",
+    ]
+
+
 def test_a_long_error_is_shortened_in_the_text_only() -> None:
     long = f"3 WAL files wait. pgbackrest failed: {'unable to open a file ' * 40}. Create the stanza."
     hosts = seen({"archiving": [{**archiving(), "problems": [long]}]})
