@@ -75,9 +75,11 @@ def _where(plan: Plan) -> t.Iterator[tuple[str, str]]:
     for place in plan.overwrites:
         yield "overwrite", f"{place['path']}: {place['content']}, {human_size(place['bytes'])}"
     if plan.keeps:
-        yield "keep", f"{directory.path}, {human_size(plan.occupied)} ({directory.sentence()}), as {plan.keeps}"
+        kept = _dated(plan, plan.keeps)
+        yield "keep", f"{directory.path}, {human_size(plan.occupied)} ({directory.sentence()}), as {kept}"
     for destination in plan.destinations:
-        yield destination.kind, f"{destination.name} to {destination.path or 'plain files in the data directory'}"
+        path = _dated(plan, destination.path or "plain files in the data directory")
+        yield destination.kind, f"{destination.name} to {path}"
     if plan.zeroed():
         yield "leave out", f"databases with the OIDs {', '.join(map(str, sorted(plan.zeroed())))}"
     for system in plan.space.file_systems:
@@ -85,6 +87,12 @@ def _where(plan: Plan) -> t.Iterator[tuple[str, str]]:
     for name, value in sorted(mask_settings(plan.settings()).items()):
         if not name.startswith("recovery_target"):  # the target is told above
             yield "setting", f"{name} = {value}"
+
+
+def _dated(plan: Plan, path: str) -> str:
+    """A path that a swap makes. Before the swap nobody knows the time that will be in it."""
+    stamp = plan.request.stamp
+    return path.replace(stamp, "<time>") if plan.request.plan_only and stamp else path
 
 
 def _wrapped(title: str, sentence: str) -> list[str]:

@@ -379,5 +379,8 @@ def test_a_plan_with_everything_reads_like_a_page() -> None:
         "  setting    primary_conninfo = host=a password=********",
     ]
     assert all(len(line) <= 110 for line in plan.text())
+    only = plan_of(replace(plan.request, plan_only=True), backup=FULL, rescue=rescue)
+    assert only.text() == [line.replace(STAMP, "<time>") for line in plan.text()] != plan.text()
+    assert only.id == plan.id and only.keeps == plan.keeps
     assert plan.options()["target_timeline"] == "1"
     assert plan.to_dict()["window"]["latest_time"] == "2026-11-22 22:59:35+00:00"
