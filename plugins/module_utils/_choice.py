@@ -123,7 +123,7 @@ def _general_problems(
             Problem(
                 "target_in_future",
                 f"The target time {target.value} is in the future: it is now {iso_time(int(now))}.",
-                "Choose a time that has passed, or leave type and target away for the newest state.",
+                "Choose a time that has passed, or leave type: time and its target away for the newest state.",
             )
         )
     backups = [backup for key in keys for backup in stanza.usable_backups(key)]

@@ -196,7 +196,9 @@ def _to_time(route: Route, target: RecoveryTarget, seen: Seen) -> Problem | None
         return _unproven(route, target, seen, "the WAL has no readable record")
     if last and target.moment and (last > target.moment or (target.exclusive and last == target.moment)):
         return None
-    return _beyond(route, target, seen, "no transaction ended after that")
+    # Chosen among several, this timeline may not be the one that the newest state is on.
+    same = f"the state at the end of timeline {route.timeline}" if route.reason else "the newest state"
+    return _beyond(route, target, seen, f"nothing was committed after that, so {same} is the same")
 
 
 def _to_lsn(route: Route, target: RecoveryTarget, seen: Seen) -> Problem | None:
@@ -249,9 +251,11 @@ def _beyond(route: Route, target: RecoveryTarget, seen: Seen, why: str) -> Probl
         f"The target {target.type} {target.value} is after the end of the WAL on timeline {route.timeline}: {why}. "
         f"{_window_text(route, seen)}"
     )
+    timeline = f" and say {route.timeline} in target_timeline" if route.reason else ""
     hint = (
-        "Choose a target in between, or leave type and target away to go to the end. If the target is right, look "
-        "whether it lies on another timeline (target_timeline), or whether WAL was not archived."
+        f"Choose a target in between, or leave type: {target.type} and its target away{timeline} to go to the end. If "
+        "the target is right, look whether it lies on another timeline (target_timeline), or whether WAL was not "
+        "archived."
     )
     return Problem("target_after_last_commit", sentence, hint)
 

@@ -72,7 +72,7 @@ def _drop(survey: Survey, wanted: bool) -> Record | None:
             survey.refuse(f"{names} need{'s' if len(given) == 1 else ''} restore_before_drop: true.")
         return None
     if not survey.text("drop_from"):
-        survey.refuse("restore_before_drop needs restore_drop_from, a time before it such as 2026-05-01 14:00+02:00.")
+        survey.refuse("restore_before_drop needs restore_drop_from, a time before it such as 2026-05-01T14:00+02:00.")
     for name in ("drop_from", "drop_until"):
         try:
             parse_time(survey.text(name) or "2026-01-01 00:00Z")

@@ -45,7 +45,7 @@ _IN_OUR_WORDS = (
     (r"\bmap it with link_map\b", "map it with pgbackrest_options: {link-map: …}"),
     (r"\bwith link_map\b", "with pgbackrest_options: {link-map: …}"),
     (r"\bset type: immediate\b", "set restore_target_immediate=true"),
-    (r"\bleave type and target away\b", "give no target"),
+    (r"\bleave type: (\w+) and its target away\b", r"leave out restore_target_\1"),
     (r"\bin the option workspace\b", "in restore_workspace"),
     (r"\bCheck the \w+, set and target_timeline\b", "Check the target, restore_set and restore_target_timeline"),
     (r", and set: a backup\b", ", and restore_set: a backup"),
@@ -125,6 +125,8 @@ def refusal(result: Record, cluster: Record | None = None, server_by: str = "") 
     lines = [line for number, problem in enumerate(problems, 1) for line in _told(number, problem)]
     codes = [problem["code"] for problem in problems]
     words = [f"Nothing was stopped or changed. {in_our_words(reasons(result, codes, 'restore'))}"]
+    if problems:
+        words.append(f"{'The first: ' if len(problems) > 1 else ''}{in_our_words(problems[0]['sentence'])}")
     if cluster and not cluster["running"] and not _NOT_TO_START & set(codes):
         words.append(_down(cluster, server_by))
     return {"lines": lines, "codes": codes, "words": " ".join(words)}

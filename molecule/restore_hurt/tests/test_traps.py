@@ -81,7 +81,7 @@ def test_target_after_the_last_commit(db1: t.Any) -> None:
         db1,
         "target after the last commit",
         "target_after_last_commit",
-        "no transaction ended after that",
+        "nothing was committed after that",
         restore_target_time=moment(db1, "main"),
     )
 

@@ -197,12 +197,19 @@ def text_of(proof: Proof) -> str:
 
 
 def test_messages_say_what_is_wrong_and_what_to_do() -> None:
-    assert text_of(proof_of(time_target(200), WHOLE, Seen(END))) == (
-        "The target time 2026-09-21 14:16:40+00:00 is after the end of the WAL on timeline 1: no transaction ended "
-        "after that. From backup set 1F recovery can reach 2026-09-21 14:13:20+00:00 to 2026-09-21 14:15:00+00:00. "
-        "Choose a target in between, or leave type and target away to go to the end. If the target is right, look "
-        "whether it lies on another timeline (target_timeline), or whether WAL was not archived."
+    late = time_target(200)
+    assert text_of(proof_of(late, WHOLE, Seen(END))) == (
+        "The target time 2026-09-21 14:16:40+00:00 is after the end of the WAL on timeline 1: nothing was committed "
+        "after that, so the newest state is the same. From backup set 1F recovery can reach 2026-09-21 14:13:20+00:00 "
+        "to 2026-09-21 14:15:00+00:00. Choose a target in between, or leave type: time and its target away to go to "
+        "the end. If the target is right, look whether it lies on another timeline (target_timeline), or whether WAL "
+        "was not archived."
     )
+    route = route_of(WHOLE, late)
+    assert isinstance(route, Route)
+    one_of_two = text_of(prove(replace(route, reason="it was in use then"), late, Seen(END), False))
+    assert "so the state at the end of timeline 1 is the same." in one_of_two
+    assert "its target away and say 1 in target_timeline to go to the end." in one_of_two
     assert text_of(proof_of(DEFAULT, HOLED, Seen(EARLY_END))).startswith(
         "WAL 000000010000000000000005 to 000000010000000000000006 is missing in repository 1 and on this host, and "
         "later WAL is there. PostgreSQL would end recovery there and say nothing. From backup set 1F recovery can "

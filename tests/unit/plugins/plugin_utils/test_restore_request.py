@@ -112,7 +112,10 @@ REFUSED = {
     "a timeout of nothing": ({"recovery_timeout": 0}, "restore_recovery_timeout must be a number from 1 on"),
     "a relative workspace": ({"workspace": "w"}, "restore_workspace must be an absolute path, but is 'w'."),
     "a tablespace without path": ({"tablespace_map": "fast"}, "restore_tablespace_map: 'fast' needs a name and"),
-    "a drop without beginning": ({"before_drop": True}, "restore_before_drop needs restore_drop_from"),
+    "a drop without beginning": (
+        {"before_drop": True},
+        "restore_before_drop needs restore_drop_from, a time before it such as 2026-05-01T14:00+02:00.",
+    ),
     "a drop from a naive time": ({"before_drop": True, "drop_from": "2026-05-01 14:00"}, "restore_drop_from: "),
     "a drop on a timeline by name": (
         {"before_drop": True, "drop_from": "2026-05-01 14:30Z", "target_timeline": "latest"},

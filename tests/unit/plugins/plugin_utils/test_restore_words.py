@@ -93,6 +93,10 @@ def test_no_option_of_the_module_is_shown(text: str) -> None:
             "{link-map: pg_wal=/wal/15}.",
         ),
         ("tablespace_map names fast", "restore_tablespace_map names fast"),
+        (
+            "Choose a target in between, or leave type: lsn and its target away to go to the end.",
+            "Choose a target in between, or leave out restore_target_lsn to go to the end.",
+        ),
         ("Use restore_tablespace_map here", "Use restore_tablespace_map here"),
         ("To do it again set repeat: true.", "To do it again set restore_repeat=true."),
         (
@@ -118,13 +122,15 @@ def test_refusal_has_a_line_for_each_sentence_and_hint() -> None:
     assert all(len(line) <= WIDTH for line in found["lines"])
     assert found["codes"] == ["wal_gap", "stopped"]
     assert found["words"] == (
-        "Nothing was stopped or changed. The restore is refused for 2 reasons, see above: wal_gap, stopped."
+        "Nothing was stopped or changed. The restore is refused for 2 reasons, see above: wal_gap, stopped. "
+        f"The first: {problems[0]['sentence']}"
     )
 
 
 def test_one_reason_and_none() -> None:
     problem = {"code": "space", "sentence": "There is no room.", "hint": ""}
-    assert "refused for one reason, see above: space." in refusal({"msg": "x", "problems": [problem]})["words"]
+    told = refusal({"msg": "x", "problems": [problem]})["words"]
+    assert told.endswith("The restore is refused for one reason, see above: space. There is no room.")
     broken = refusal({"msg": "pgbackrest info failed\nwith error 056."})
     assert broken["lines"] == []
     assert broken["words"] == "Nothing was stopped or changed. pgbackrest info failed with error 056."
