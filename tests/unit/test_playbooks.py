@@ -79,6 +79,25 @@ def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any
     assert "The inventory has no host in the group database, so " in result.stdout
 
 
+@pytest.mark.parametrize("name", ["status", "backup", "restore", "standby", "clone"])
+@pytest.mark.parametrize("pattern", ["db9", "db9:web", "database:!db1:!db2", ["db8", "db9"]])
+def test_hosts_that_there_are_not_are_refused(play: t.Callable[..., t.Any], name: str, pattern: str | list[str]) -> None:
+    result = play(name, **{f"{name}_hosts": pattern})
+    assert result.returncode != 0, result.stdout
+    shown = pattern if isinstance(pattern, str) else ",".join(pattern)
+    said = f"{name}_hosts is {shown}, which matches no host. The inventory has db1, db2. "
+    assert said in result.stdout
+    assert f"PLAY [{name.capitalize()}" not in result.stdout
+
+
+@pytest.mark.parametrize("pattern", ["db9:db2", "all:!db1", "data*:&db2", "database[1]", ["db2"]])
+def test_hosts_are_named_by_any_pattern(play: t.Callable[..., t.Any], pattern: str | list[str]) -> None:
+    result = play("status", status_hosts=pattern)
+    assert result.returncode == 0, result.stdout
+    assert '"              db2  NOT REACHED",' in result.stdout
+    assert '"  hosts       db1  not asked: outside this play",' in result.stdout
+
+
 def test_clone_wants_a_place(play: t.Callable[..., t.Any]) -> None:
     result = play("clone", clone_name="ci")
     assert result.returncode != 0
