@@ -176,7 +176,7 @@ def judge(target: RecoveryTarget | None, stop: Stop | None, last_commit: datetim
     if target.type in ("default", "standby"):
         if stop.end:
             return Verdict(True, "Recovery ended with the last archived WAL, as asked.")
-        return Verdict(False, f"Recovery stopped {_where(stop)}, not at the end of the archived WAL.")
+        return Verdict(False, f"Recovery stopped {where(stop)}, not at the end of the archived WAL.")
     if stop.end:
         return Verdict(False, f"Recovery ran to the end of the WAL without a target, not to {_meant(target)}.")
     return _COMPARISONS[target.type](target, stop, last_commit)
@@ -208,8 +208,8 @@ def _judge_time(target: RecoveryTarget, stop: Stop, last_commit: datetime | None
     if last_commit is not None and (last_commit > wanted or (target.exclusive and last_commit == wanted)):
         return Verdict(False, f"A commit of {_moment(last_commit)} was replayed, which is after {_meant(target)}.")
     if stop.time < wanted or (stop.time == wanted and not target.exclusive):
-        return Verdict(False, f"Recovery stopped {_where(stop)}, which is before {_meant(target)}.")
-    return Verdict(True, f"Recovery stopped {_where(stop)}, the first commit after {_meant(target)}.")
+        return Verdict(False, f"Recovery stopped {where(stop)}, which is before {_meant(target)}.")
+    return Verdict(True, f"Recovery stopped {where(stop)}, the first commit after {_meant(target)}.")
 
 
 def _judge_lsn(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Verdict:
@@ -218,8 +218,8 @@ def _judge_lsn(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Ve
     if stop.lsn == 0:
         return _too_early(target)
     if stop.lsn < parse_lsn(t.cast(str, target.value)):
-        return Verdict(False, f"Recovery stopped {_where(stop)}, which is before {_meant(target)}.")
-    return Verdict(True, f"Recovery stopped {_where(stop)}, at {_meant(target)}.")
+        return Verdict(False, f"Recovery stopped {where(stop)}, which is before {_meant(target)}.")
+    return Verdict(True, f"Recovery stopped {where(stop)}, at {_meant(target)}.")
 
 
 def _judge_xid(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Verdict:
@@ -230,7 +230,7 @@ def _judge_xid(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Ve
     wanted_side = "before" if target.exclusive else "after"
     if stop.xid != int(t.cast(str, target.value)) or stop.side != wanted_side:
         return _elsewhere(target, stop)
-    return Verdict(True, f"Recovery stopped {_where(stop)}, as asked.")
+    return Verdict(True, f"Recovery stopped {where(stop)}, as asked.")
 
 
 def _judge_name(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Verdict:
@@ -238,7 +238,7 @@ def _judge_name(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> V
         return _too_early(target)
     if stop.name != target.value:
         return _elsewhere(target, stop)
-    return Verdict(True, f"Recovery stopped {_where(stop)}, as asked.")
+    return Verdict(True, f"Recovery stopped {where(stop)}, as asked.")
 
 
 def _judge_immediate(target: RecoveryTarget, stop: Stop, dummy: datetime | None) -> Verdict:
@@ -257,7 +257,7 @@ _COMPARISONS = {
 
 
 def _elsewhere(target: RecoveryTarget, stop: Stop) -> Verdict:
-    return Verdict(False, f"Recovery stopped {_where(stop)}, not at {_meant(target)}.")
+    return Verdict(False, f"Recovery stopped {where(stop)}, not at {_meant(target)}.")
 
 
 def _too_early(target: RecoveryTarget) -> Verdict:
@@ -274,7 +274,8 @@ def _meant(target: RecoveryTarget) -> str:
     return words.get(target.type) or f"the target {target.type} {target.value}"
 
 
-def _where(stop: Stop) -> str:
+def where(stop: Stop) -> str:
+    """Where recovery stopped, such as ``before the commit of`` a moment."""
     if stop.end:
         return "at the end of the WAL"
     if stop.consistent:

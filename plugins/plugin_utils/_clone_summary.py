@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import typing as t
+from shlex import quote
 
+from ..module_utils._recovery import stop_from_history, where
 from ._progress_line import duration, size
 from ._status_text import labelled
 
@@ -15,6 +17,7 @@ Record = t.Dict[str, t.Any]
 
 _KEPT = ("name", "directory", "data_directory", "port", "socket_directory", "unit", "pg_version", "system_identifier")
 _TOLD = ("created_at", "expires_at", "databases", "dropped", "sql", "recovered_to")
+_SOCKETS = "/var/run/postgresql"  # where Debian's psql looks
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -74,7 +77,7 @@ def _lines(facts: Record, data: Record) -> list[str]:
     state = "READY" if facts["changed"] else "READY ALREADY, since " + _moment_of(data["created_at"])
     return [
         f"{data['name']} on {data['host']}: {state}. PostgreSQL {data['pg_version']} takes connections.",
-        *labelled("reach", _reach(data)),
+        *labelled("reach", _reach(facts, data)),
         *labelled("from", [_source(data)]),
         *labelled("to", _moment(data)),
         *labelled("databases", _databases(data)),
@@ -85,11 +88,20 @@ def _lines(facts: Record, data: Record) -> list[str]:
     ]
 
 
-def _reach(data: Record) -> list[str]:
+def _reach(facts: Record, data: Record) -> list[str]:
     return [
         f"port {data['port']} on {data['address']}, socket in {data['socket_directory']}",
+        f"on {data['host']}: {_psql(facts['wanted']['owner'], data)}",
         f"files in {data['directory']}",
     ]
+
+
+def _psql(owner: str, data: Record) -> str:
+    """A command that connects without a password, whatever the source has let in."""
+    place = "" if data["socket_directory"] == _SOCKETS else f" -h {quote(str(data['socket_directory']))}"
+    names = data["databases"] or ["postgres"]
+    database = next((name for name in names if name != "postgres"), names[0])
+    return f"sudo -u {quote(owner)} psql{place} -p {data['port']} {quote(database)}"
 
 
 def _source(data: Record) -> str:
@@ -100,8 +112,15 @@ def _source(data: Record) -> str:
 def _moment(data: Record) -> list[str]:
     found = data["recovered_to"] or {}
     told = [f"last commit {_moment_of(found['time'])}"] if found.get("time") else []
-    told += [f"end of the WAL at {found['lsn']}"] if found.get("lsn") else []
+    told += _stop(found)
     return [f"asked: {data['target']}", *([f"reached: {', '.join(told)}"] if told else [])]
+
+
+def _stop(found: Record) -> list[str]:
+    """Why recovery ended, and where: only without a target that is the end of all WAL."""
+    stop = stop_from_history(str(found.get("reason") or ""))
+    why = "stopped" if stop is None else "end of the WAL" if stop.end else f"stopped {where(stop)},"
+    return [f"{why} at {found['lsn']}"] if found.get("lsn") else []
 
 
 def _databases(data: Record) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
 from ansible_collections.pgops.pgbackrest.plugins.plugin_utils._clone_summary import summary
 
 CLONE = {
@@ -21,7 +22,12 @@ CLONE = {
     "system_identifier": "7711205180385488991",
     "created_at": "2026-11-23 04:00:00+00:00",
     "expires_at": "2026-11-23 08:00:00+00:00",
-    "recovered_to": {"lsn": "0/9012910", "time": "2026-11-23T03:46:51+00:00", "timeline": 2},
+    "recovered_to": {
+        "lsn": "0/9012910",
+        "time": "2026-11-23T03:46:51+00:00",
+        "reason": "before 2026-11-23 03:46:54+00",
+        "timeline": 2,
+    },
     "databases": ["postgres", "shop"],
     "dropped": ["crm"],
     "sql": [{"name": "mask.sql", "database": "shop", "seconds": 0.2}],
@@ -32,11 +38,15 @@ PLAN = {
 }
 
 
+def wanted(listens: str) -> dict[str, t.Any]:
+    return {"stanza": "main", "owner": "postgres", "clone": {"listen_addresses": listens}}
+
+
 def facts(**changes: t.Any) -> dict[str, t.Any]:
     found = {
         "host": "ci1",
         "address": "ci1.example.com",
-        "wanted": {"stanza": "main", "clone": {"listen_addresses": "localhost"}},
+        "wanted": wanted("localhost"),
         "restore": {"plan": PLAN, "restored": {"seconds": 3.2, "copied_bytes": 31457280}},
         "clone": CLONE,
         "seconds": {"start": 0.4, "recovery": 1.1, "drop": 0.1, "sql": 0.2, "open": 0.5},
@@ -51,10 +61,12 @@ def test_lines_for_people() -> None:
     assert summary(facts())["lines"] == [
         "ci-42 on ci1: READY. PostgreSQL 15 takes connections.",
         "  reach       port 5433 on localhost, socket in /var/run/postgresql",
+        "              on ci1: sudo -u postgres psql -p 5433 shop",
         "              files in /var/lib/postgresql/clones/ci-42",
         "  from        full backup 20261123-034631F of stanza main, repository 1",
         "  to          asked: time 2026-11-23 03:46:53+00:00 on timeline 1",
-        "              reached: last commit 2026-11-23 03:46:51+00:00, end of the WAL at 0/9012910",
+        "              reached: last commit 2026-11-23 03:46:51+00:00, stopped before the commit of",
+        "              2026-11-23 03:46:54+00:00, at 0/9012910",
         "  databases   postgres, shop",
         "              left out and dropped: crm",
         "  sql         mask.sql in shop",
@@ -80,8 +92,7 @@ def test_variables_of_a_shell() -> None:
 
 def test_address_where_others_can_reach_it() -> None:
     for listens, address in (("*", "ci1.example.com"), ("localhost, 10.0.0.7", "ci1.example.com"), ("", "localhost")):
-        wanted = {"stanza": "main", "clone": {"listen_addresses": listens}}
-        assert summary(facts(wanted=wanted))["data"]["address"] == address
+        assert summary(facts(wanted=wanted(listens)))["data"]["address"] == address
 
 
 def test_second_run() -> None:
@@ -94,5 +105,34 @@ def test_second_run() -> None:
 
 
 def test_own_stanza() -> None:
-    wanted = {"stanza": "main", "clone": {"archive_stanza": "clone42"}}
-    assert "  archives    to the stanza clone42" in summary(facts(wanted=wanted))["lines"]
+    asked = {**wanted("localhost"), "clone": {"archive_stanza": "clone42"}}
+    assert "  archives    to the stanza clone42" in summary(facts(wanted=asked))["lines"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("no recovery target specified", "end of the WAL at 0/9012910"),
+        ("before LSN 0/9012910", "stopped before LSN 0/9012910, at 0/9012910"),
+        ("after transaction 739", "stopped after transaction 739, at 0/9012910"),
+        ('at restore point "release"', "stopped at restore point release, at 0/9012910"),
+        ("reached consistency", "stopped at the end of the backup, at 0/9012910"),
+        (None, "stopped at 0/9012910"),
+    ],
+)
+def test_end_of_the_wal_is_named_where_there_was_no_target(reason: str | None, words: str) -> None:
+    clone = {**CLONE, "recovered_to": {"lsn": "0/9012910", "time": None, "reason": reason}}
+    assert f"              reached: {words}" in summary(facts(clone=clone))["lines"]
+
+
+@pytest.mark.parametrize(
+    ("databases", "sockets", "command"),
+    [
+        (["postgres"], "/var/run/postgresql", "psql -p 5433 postgres"),
+        (["My Shop", "postgres"], "/var/run/postgresql", "psql -p 5433 'My Shop'"),
+        (["shop"], "/srv/clones/ci/run", "psql -h /srv/clones/ci/run -p 5433 shop"),
+    ],
+)
+def test_command_that_connects(databases: list[str], sockets: str, command: str) -> None:
+    clone = {**CLONE, "databases": databases, "socket_directory": sockets}
+    assert f"              on ci1: sudo -u postgres {command}" in summary(facts(clone=clone))["lines"]
