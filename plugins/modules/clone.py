@@ -305,7 +305,7 @@ removed:
     units: [/etc/systemd/system/postgresql-clone-trial.service]
 log:
   description: PostgreSQL's last log lines, without noise.
-  returned: when the work on the clone fails
+  returned: when the work on the clone fails, but for an SQL file
   type: list
   elements: str
   sample: ["FATAL:  recovery ended before configured recovery target was reached"]
@@ -334,6 +334,7 @@ from ..module_utils._clone_place import read_marker
 from ..module_utils._clone_request import place_of
 from ..module_utils._clone_server import CloneFailed, log_of
 from ..module_utils._clone_task import absent, present
+from ..module_utils._clone_work import ScriptFailed
 from ..module_utils._cluster import ClusterError
 from ..module_utils._config_place import Refused
 from ..module_utils._handover import hand_over_long_work
@@ -379,10 +380,8 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "login_user": {"type": "str"},
     "progress_file": {"type": "path"},
 }
-_CLOSED = (
-    "The clone stays closed, and nobody can connect to it. Remove the cause and run the task again, or remove the "
-    "clone with state: absent."
-)
+_CLOSED = "The clone stays closed, and nobody can connect to it."
+_NEXT = "Remove the cause and run the task again, or remove the clone with state: absent."
 
 
 def prepare(module: AnsibleModule) -> None:
@@ -399,12 +398,14 @@ def prepare(module: AnsibleModule) -> None:
     )
 
 
-def failure(module: AnsibleModule, text: str) -> dict[str, t.Any]:
-    """The result of a task whose work failed."""
+def failure(module: AnsibleModule, text: str, of_sql: bool = False) -> dict[str, t.Any]:
+    """The result of a task whose work failed. That of an SQL file says itself what to do, and needs no log."""
     place = place_of(module.params)
     marker = read_marker(place) or {}
-    advice = f" {_CLOSED}" if marker.get("phase") == "closed" else ""
-    return {"msg": f"{text}{advice}", "state": marker.get("phase", "absent"), "log": telling(log_of(place))}
+    closed = marker.get("phase") == "closed"
+    sentences = [text, *([_CLOSED] if closed else []), *([_NEXT] if closed and not of_sql else [])]
+    result = {"msg": " ".join(sentences), "state": marker.get("phase", "absent")}
+    return result if of_sql else {**result, "log": telling(log_of(place))}
 
 
 def main() -> None:
@@ -419,7 +420,7 @@ def main() -> None:
     except ClusterError as error:
         module.fail_json(msg=str(error))
     except (CloneFailed, DatabaseError, RecoveryFailed, Refused, WrongServer) as error:
-        module.fail_json(**failure(module, str(error)))
+        module.fail_json(**failure(module, str(error), isinstance(error, ScriptFailed)))
     except OSError as error:
         module.fail_json(**failure(module, f"{error.filename or 'A file'}: {error.strerror or error}."))
     module.exit_json(**result)

@@ -81,5 +81,16 @@ def refusal(result: Record) -> Record:
         if isinstance(problem, dict)  # those of the module config are sentences, and stand in its message
     ]
     told = _restore_words.refusal({**result, "problems": problems})
-    why = _restore_words.reasons(result, told["codes"], "clone")
-    return {"lines": told["lines"], "codes": told["codes"], "words": in_our_words(why)}
+    if not problems:
+        words = in_our_words(_restore_words.reasons(result, [], "clone"))
+    else:
+        words = _why(problems)
+    return {"lines": told["lines"] if len(problems) > 1 else [], "codes": told["codes"], "words": words}
+
+
+def _why(problems: t.Sequence[Record]) -> str:
+    """The last words of a play, which are the first that are read: one problem in full, or the first of them."""
+    first, codes = problems[0], ", ".join(problem["code"] for problem in problems)
+    if len(problems) == 1:
+        return " ".join(f"The clone is refused ({codes}). {first['sentence']} {first['hint']}".split())
+    return f"The clone is refused for {len(problems)} reasons, see above: {codes}. The first: {first['sentence']}"

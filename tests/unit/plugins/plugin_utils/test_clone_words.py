@@ -88,7 +88,20 @@ def test_refusal_tells_all_problems() -> None:
     ]
     found = refusal({"msg": "x", "problems": problems})
     assert found["lines"][:2] == ["1. Repository 1 has no backup set x.", "   Name another one in clone_set."]
-    assert found["words"] == "The clone is refused for 2 reasons, see above: set_unknown, space."
+    assert found["words"] == (
+        "The clone is refused for 2 reasons, see above: set_unknown, space. "
+        "The first: Repository 1 has no backup set x."
+    )
+
+
+def test_one_problem_is_told_once_and_in_full() -> None:
+    problem = {"code": "set_unknown", "sentence": "Repository 1 has no backup set x.", "hint": "Name another in set."}
+    found = refusal({"msg": "x", "problems": [problem]})
+    assert (found["lines"], found["codes"]) == ([], ["set_unknown"])
+    assert found["words"] == (
+        "The clone is refused (set_unknown). Repository 1 has no backup set x. Name another in clone_set."
+    )
+    assert refusal({"problems": [{**problem, "hint": ""}]})["words"].endswith("backup set x.")
 
 
 def test_failure_without_problems_is_told_as_it_is() -> None:
