@@ -81,10 +81,7 @@ def refusal(result: Record) -> Record:
         if isinstance(problem, dict)  # those of the module config are sentences, and stand in its message
     ]
     told = _restore_words.refusal({**result, "problems": problems})
-    if not problems:
-        words = in_our_words(_restore_words.reasons(result, [], "clone"))
-    else:
-        words = _why(problems)
+    words = _why(problems) if problems else in_our_words(_restore_words.reasons(result, [], "clone"))
     return {"lines": told["lines"] if len(problems) > 1 else [], "codes": told["codes"], "words": words}
 
 

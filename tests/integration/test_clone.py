@@ -317,7 +317,9 @@ def test_failing_sql_leaves_the_clone_closed(lab: Lab) -> None:
     half = lab.clone(sql=two)
     assert "mask.sql failed in the database postgres, line 5: SQLSTATE 22012: division by zero" in half["msg"]
     assert "Part of it may be done" in half["msg"]
-    assert half["msg"].endswith("(state: absent) and restore again. The clone stays closed, and nobody can connect to it.")
+    assert half["msg"].endswith(
+        "(state: absent) and restore again. The clone stays closed, and nobody can connect to it."
+    )
     assert "log" not in half
     assert [script["state"] for script in lab.marker["sql"]] == ["done", "running"]
     again = lab.clone(sql=two)

@@ -81,7 +81,9 @@ def test_inventory_without_database_hosts_is_refused(play: t.Callable[..., t.Any
 
 @pytest.mark.parametrize("name", ["status", "backup", "restore", "standby", "clone"])
 @pytest.mark.parametrize("pattern", ["db9", "db9:web", "database:!db1:!db2", ["db8", "db9"]])
-def test_hosts_that_there_are_not_are_refused(play: t.Callable[..., t.Any], name: str, pattern: str | list[str]) -> None:
+def test_hosts_that_there_are_not_are_refused(
+    play: t.Callable[..., t.Any], name: str, pattern: str | list[str]
+) -> None:
     result = play(name, **{f"{name}_hosts": pattern})
     assert result.returncode != 0, result.stdout
     shown = pattern if isinstance(pattern, str) else ",".join(pattern)
