@@ -88,6 +88,7 @@ def refused_together(host: str, cases: t.Mapping[str, t.Mapping[str, t.Any]]) ->
     ):
         told[alias] += _words(json.loads(result))
     assert all(told.values()), done.stdout
+    assert "REMOVED" not in done.stdout  # that nothing was left of it is no news
     return {name: told[alias] for name, alias in names.items()}
 
 

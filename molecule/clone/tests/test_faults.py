@@ -37,6 +37,7 @@ def test_sql_that_fails_leaves_the_clone_closed(ci1: t.Any) -> None:
     assert "wrong.sql failed in the database postgres, line 3: SQLSTATE 42703" in said(outcome), outcome.output
     assert 'column "nmae"' in said(outcome)
     assert "with clone_replace=true" in said(outcome)
+    assert "Remove the cause" not in said(outcome) and "LOG:" not in outcome.output
     assert closed(ci1, "hurt")
     assert ci1.run(f"pgrep -f '^[^ ]*postgres .*{DIRECTORY}/hurt/data'").rc != 0
     again = playbook.run("clone", variables=variables("hurt", clone_port=PORTS["hurt"], clone_sql_files=wrong))

@@ -180,6 +180,10 @@ def test_clone(db1: t.Any, work: Path) -> None:
     port = int(re.findall(r"port (\d+) on localhost", made)[0])
     seen = "SELECT count(*), max(length(customer)), count(*) FILTER (WHERE customer LIKE 'customer%') FROM orders"
     assert in_shop(db1, seen, port=port) == "5000|32|0"
+    connect = re.findall(r"on db1: (sudo -u postgres psql -p \d+ shop)", made)[0]
+    assert db1.check_output(f"cd / && {connect} -XAtc 'SELECT count(*) FROM orders'") == "5000"
+    file = in_shop(db1, "SELECT pg_relation_filepath('orders')", port=port)
+    assert db1.run(f"grep -qaF customer /var/lib/postgresql/clones/review/data/{file}").rc == 1  # no old rows
     assert in_shop(db1, "SELECT count(*) FROM orders") == "0"
     typed(work, remove)
     wait_for(lambda: not db1.file("/var/lib/postgresql/clones/review").exists, "no clone")

@@ -10,9 +10,11 @@ import os
 import pwd
 import typing as t
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils import _clone_checks, _clone_systemd
+from ansible_collections.pgops.pgbackrest.plugins.modules import clone as module
 
 Run = t.Callable[..., dict[str, t.Any]]
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -100,3 +102,22 @@ def test_everything_that_is_wrong_is_told_at_once_and_the_sql_is_not(clone: Run)
     assert codes(result) == ["name", "port", "sql", "ttl"]
     assert "1) " in result["msg"] and "4) " in result["msg"]
     assert "Only-for-these-tests" not in str(result)
+
+
+@pytest.mark.parametrize(
+    ("phase", "of_sql", "message"),
+    [
+        ("closed", True, f"It failed. {module._CLOSED}"),  # the text has said what to do
+        ("closed", False, f"It failed. {module._CLOSED} {module._NEXT}"),
+        ("open", False, "It failed."),
+    ],
+)
+def test_an_sql_error_has_one_advice_and_no_log(
+    monkeypatch: pytest.MonkeyPatch, phase: str, of_sql: bool, message: str
+) -> None:
+    monkeypatch.setattr(module, "place_of", lambda params: None)
+    monkeypatch.setattr(module, "read_marker", lambda place: {"phase": phase})
+    monkeypatch.setattr(module, "log_of", lambda place: ["FATAL:  it is so"])
+    result = module.failure(t.cast(t.Any, SimpleNamespace(params={})), "It failed.", of_sql)
+    log = {} if of_sql else {"log": ["FATAL:  it is so"]}
+    assert result == {"msg": message, "state": phase, **log}
