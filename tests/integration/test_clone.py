@@ -329,6 +329,16 @@ def test_failing_sql_leaves_the_clone_closed(lab: Lab) -> None:
     assert not lab.directory.exists()
 
 
+def test_a_vacuum_after_masking_leaves_no_old_rows_in_the_table(lab: Lab) -> None:
+    lab.restore()
+    sql = "BEGIN;\nUPDATE t SET v = 'masked';\nCOMMIT;\nVACUUM (FULL, ANALYZE) t;\n"
+    made = well(lab.clone(sql=[{"name": "mask.sql", "sql": sql}]))
+    (file,) = lab.rows(made, "SELECT pg_relation_filepath('t')")
+    content = (lab.data / file).read_bytes()
+    assert b"masked" in content
+    assert b"in backup" not in content and b"first" not in content
+
+
 def test_a_corrected_file_runs_after_the_ones_that_have_ended(lab: Lab) -> None:
     lab.restore()
     first = {"name": "first.sql", "sql": "CREATE TABLE done ();\n"}
