@@ -86,6 +86,10 @@ class Hosts:
         return time.perf_counter() - start
 
 
+# Each systemd has about five, all users root together have 128 where nobody has set it: enough for 25 hosts.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
 @contextlib.contextmanager
 def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iterator[Hosts]:
     """Hosts with a running cluster each. They are removed at the end."""
@@ -94,7 +98,11 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
     image = f"pgops-pgbackrest/{SUITE}:{checked('images.sh', 'tag').strip()}"
     prefix = f"pgops-bench-{os.getpid()}-"
     names = [f"{prefix}{number}" for number in range(1, count + 1)]
+    wanted = 128 + 8 * count
+    before = int(INOTIFY.read_text(encoding="ascii"))
     try:
+        if before < wanted:
+            INOTIFY.write_text(str(wanted), encoding="ascii")
         for number, name in enumerate(names, 1):
             start_one(name, image)
             if number % 10 == 0 or number == count:
@@ -103,6 +111,8 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
     finally:
         for name in names:
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        if before < wanted:
+            INOTIFY.write_text(str(before), encoding="ascii")
 
 
 def start_one(name: str, image: str) -> None:
