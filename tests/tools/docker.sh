@@ -105,7 +105,8 @@ remove_ours_from() { # DOCKER_HOST
     export DOCKER_HOST=$1
     docker ps --all --quiet --filter "label=$label" | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
     docker network ls --quiet --filter "label=$label" | xargs --no-run-if-empty docker network rm >/dev/null
-    docker images --quiet --filter "label=$label" | sort -u | xargs --no-run-if-empty docker rmi --force >/dev/null
+    # The newest first, as they are listed: an image can go when none was made from it.
+    docker images --quiet --filter "label=$label" | awk '!seen[$0]++' | xargs --no-run-if-empty docker rmi --force >/dev/null
 }
 
 end_process() {
