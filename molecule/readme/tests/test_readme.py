@@ -117,7 +117,7 @@ def assert_shows(blocks: list[Block], output: str) -> None:
 def moment(host: t.Any) -> str:
     """Now, as a target: a commit lies before it, and one after it is archived."""
     query(host, "INSERT INTO customer VALUES (0, 'before')")
-    query(host, "SELECT pg_sleep(1)")
+    query(host, "SELECT pg_sleep(1)")  # the target has whole seconds, and must be later than that commit
     found = query(host, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS+00:00')")
     query(host, "INSERT INTO customer VALUES (0, 'after')")
     close_segment(host)

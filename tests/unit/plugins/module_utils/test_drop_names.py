@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import replace
 
 import pytest
+from ansible_collections.pgops.pgbackrest.plugins.module_utils._cli import PgBackRest
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._drop_names import BackupNames
 from ansible_collections.pgops.pgbackrest.plugins.module_utils._repository import Backup, parse_info
 
@@ -44,21 +45,25 @@ def daily(answer: dict[str, t.Any]) -> list[Backup]:
     return [replace(model, label=f"day{day}", stop=day) for day in range(DAYS)]
 
 
+def known(backrest: FakePgBackRest, backups: list[Backup], begin: float) -> BackupNames:
+    return BackupNames(t.cast("PgBackRest", backrest), "main", backups, begin)
+
+
 def test_only_backups_are_asked_that_can_know(answer: dict[str, t.Any]) -> None:
     """Those of the time that is searched, and the last one before it."""
     backrest = FakePgBackRest(answer, {"day995": {"shop": 16384}, "day3": {"old": 16000}})
-    names = BackupNames(backrest, "main", daily(answer), begin=996.5)  # type: ignore[arg-type]
+    names = known(backrest, daily(answer), begin=996.5)
     assert names.oid("old") is None and backrest.asked == ["day999", "day998", "day997", "day996"]
     assert names.name(16384, 998.5) is None and len(backrest.asked) == 4  # nor is one asked twice
 
-    names = BackupNames(backrest, "main", daily(answer), begin=995.5)  # type: ignore[arg-type]
+    names = known(backrest, daily(answer), begin=995.5)
     assert names.oid("shop") == 16384 and names.name(16384, 998.5) == ("shop", "backup day995")
     assert names.name(16384, 994.0) is None
 
 
 def test_a_search_before_all_backups(answer: dict[str, t.Any]) -> None:
     backrest = FakePgBackRest(answer, {"day1": {"shop": 16384}})
-    names = BackupNames(backrest, "main", daily(answer)[:3], begin=-1.0)  # type: ignore[arg-type]
+    names = known(backrest, daily(answer)[:3], begin=-1.0)
     assert names.oid("shop") == 16384 and names.oid("none") is None
     assert backrest.asked == ["day2", "day1", "day0"]
-    assert BackupNames(backrest, "main", [], begin=5.0).oid("shop") is None  # type: ignore[arg-type]
+    assert known(backrest, [], begin=5.0).oid("shop") is None
