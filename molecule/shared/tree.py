@@ -26,6 +26,8 @@ ROOTS = (
 )
 # In a data directory only its settings are ours; the server writes the rest.
 OF_THE_SERVER = ("base", "global", "log", "pg_", "postmaster.")
+# The server archives when it likes to.
+OF_ARCHIVING = ("lock", "-archive-push-async.log")
 
 
 def describe(path: str) -> list[t.Any]:
@@ -46,12 +48,15 @@ def listing(root: str) -> t.Iterator[str]:
         yield root
     for directory, directories, files in os.walk(root):
         if os.path.basename(directory) == "archive":
-            # The server archives when it likes to.
             directories.clear()
             continue
         if "PG_VERSION" in files:
             directories[:] = [name for name in directories if not name.startswith(OF_THE_SERVER)]
             files = [name for name in files if not name.startswith(OF_THE_SERVER)]
+        if "pgbackrest" in directory:
+            directories[:], files = (
+                [name for name in names if not name.endswith(OF_ARCHIVING)] for names in (directories, files)
+            )
         for name in directories + files:
             yield os.path.join(directory, name)
 
