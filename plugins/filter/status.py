@@ -63,6 +63,11 @@ options:
     description: The present, in seconds since 1970.
     type: float
     required: true
+  hosts:
+    description: Inventory names of all hosts of the play. One that O(_input) says nothing of is a problem.
+    type: list
+    elements: str
+    default: []
 seealso:
   - plugin: pgops.pgbackrest.status_text
     plugin_type: filter
@@ -89,6 +94,10 @@ _value:
       type: bool
     problems:
       description: All problems, each with the name of its stanza before it.
+      type: list
+      elements: str
+    general:
+      description: Those of them that are of no stanza. They have no name before them.
       type: list
       elements: str
     stanzas:

@@ -42,13 +42,21 @@ _PLACES = {
 }
 
 
-def status(seen: t.Sequence[Record], now: float) -> Record:
-    """All stanzas: ``healthy``, ``problems`` with the stanza's name before each, and ``stanzas``."""
+def status(seen: t.Sequence[Record], now: float, hosts: t.Sequence[str] = ()) -> Record:
+    """All stanzas: ``healthy``, ``problems`` with the stanza's name before each, ``general`` and ``stanzas``.
+
+    ``hosts`` are those of the play. A problem that is of no stanza is ``general`` and has no name before it.
+    """
     names = sorted({name for host in seen for name in host["stanzas"]})
     stanzas = [stanza_record(name, views(seen, name), int(now)) for name in names]
     found = [f"{stanza['stanza']}: {problem}" for stanza in stanzas for problem in stanza["problems"]]
-    nothing = [] if stanzas else ["No host of this play has a stanza. Look at the limit and at the inventory."]
-    return {"healthy": not found and not nothing, "problems": found + nothing, "stanzas": stanzas}
+    general = [
+        f"{host} was not looked at, because something failed there earlier in this run. Look above for it."
+        for host in sorted({*hosts} - {host["host"] for host in seen})
+    ]
+    if not stanzas and not general:
+        general = ["No host of this play has a stanza. Look at the limit and at the inventory."]
+    return {"healthy": not found and not general, "problems": general + found, "general": general, "stanzas": stanzas}
 
 
 def views(seen: t.Sequence[Record], stanza: str) -> list[Record]:

@@ -21,11 +21,11 @@ _LABEL = 12  # columns before the text of a line
 
 
 def lines_of(report: Record) -> list[str]:
-    """The blocks of all stanzas, an empty line between them."""
-    result: list[str] = []
+    """What is of no stanza, and the blocks of all stanzas, an empty line between them."""
+    result = [line for problem in report["general"] for line in textwrap.wrap(problem, WIDTH)]
     for stanza in report["stanzas"]:
         result += [*([""] if result else []), *block(stanza)]
-    return result or list(report["problems"])
+    return result
 
 
 def block(record: Record) -> list[str]:

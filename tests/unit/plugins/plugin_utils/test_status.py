@@ -240,6 +240,16 @@ def test_no_hosts_at_all() -> None:
     assert lines_of(report) == ["No host of this play has a stanza. Look at the limit and at the inventory."]
 
 
+def test_a_host_that_failed_before_is_a_problem() -> None:
+    report = status(seen()[:1], NOW, ["db1", "db2"])
+    assert not report["healthy"] and report["stanzas"][0]["healthy"]
+    assert report["problems"] == [
+        "db2 was not looked at, because something failed there earlier in this run. Look above for it."
+    ]
+    assert lines_of(report)[:2] == [*report["problems"], ""]
+    assert not status(seen(), NOW, ["db1", "db2"])["general"]
+
+
 def test_several_clusters_on_a_host() -> None:
     both = host("db1", "primary")
     both["stanzas"].append("web")
