@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 import typing as t
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ from ._directory import MANIFEST, SIGNAL_FILES, clear_begun, read_directory
 from ._durable import copy_file, sync_directory
 from ._messages import PgBackRestError
 from ._plan import Plan, differences, same_path
+from ._plan_text import human_size
 from ._problem import PlanError, Problem
 from ._progress import Progress, parse_file_line
 from ._receipt import Receipt, remove_receipt, write_mark, write_receipt
@@ -221,13 +223,22 @@ def _telling_state(plan: Plan, into: str, restored: bool) -> t.Iterator[None]:
         code, message = error.code, error.message
         if error.code is not None and error.code < 0:
             code, message = None, f"pgbackrest restore was killed by signal {-error.code}"
-        steps = " ".join(filter(None, [error.next_step, state_left(plan, into, restored)]))
+        steps = " ".join(filter(None, [_room_left(message), error.next_step, state_left(plan, into, restored)]))
         raise PgBackRestError(message, code, error.hint, error.command or "restore", steps) from None
     except OSError as error:
         sentence = f"{error.filename or into}: {error.strerror}."
         raise PlanError(
             [Problem("io", sentence, state_left(plan, into, restored))], "The restore did not end"
         ) from None
+
+
+def _room_left(message: str) -> str | None:
+    """What is free where pgBackRest could not write: it hides that a disk is full when part of the data fitted."""
+    found = re.search(r"unable to write '(/[^']*)/[^/']*'", message)
+    if not found or not os.path.isdir(found.group(1)):
+        return None
+    system = os.statvfs(found.group(1))
+    return f"{found.group(1)} has {human_size(system.f_bavail * system.f_frsize)} free."
 
 
 def state_left(plan: Plan, into: str, restored: bool) -> str:

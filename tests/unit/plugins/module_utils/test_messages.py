@@ -97,3 +97,12 @@ def test_an_error_without_a_message() -> None:
 )
 def test_what_may_pass(code: int, text: str, retryable: bool) -> None:
     assert _messages.is_retryable(_messages.PgBackRestError(text, code)) is retryable
+
+
+def test_a_file_that_cannot_be_written() -> None:
+    """pgBackRest 2.55 gives no reason when a part of the data still fitted on the disk."""
+    error = failure("ERROR: [064]: raised from local-1 protocol: unable to write '/data/base/5/16389'", 64, "restore")
+    assert str(error).startswith("pgbackrest restore failed with error 064 (file-write): raised from local-1")
+    assert str(error).endswith(
+        "Look whether the file system of that file is full, and whether the kernel's log tells of a broken device."
+    )
