@@ -45,9 +45,10 @@ def run(context: Context) -> dict[str, t.Any]:
         tables += [host.backup("progress", "Full backup that takes so long that progress is shown"), host.restore()]
         return {
             "notes": [
-                "The host is a container with systemd on this machine. The seconds of a playbook are those of the "
+                "The host is a container with systemd on this machine, reached over SSH with pipelining. Each run "
+                "connects anew. The seconds of a playbook are those of the "
                 "whole command, with the start of `ansible-playbook`; those of a task go from its start to its result.",
-                "A task that does nothing is `ansible.builtin.ping` as another user, with pipelining.",
+                "A task that does nothing is `ansible.builtin.ping` as another user.",
                 "The bare restore stops PostgreSQL, runs `pgbackrest restore`, starts PostgreSQL, waits for the end of "
                 "recovery and runs `pgbackrest check`. The playbook does that, too, and besides looks, plans, proves.",
             ],

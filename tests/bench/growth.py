@@ -41,9 +41,9 @@ def run(context: Context) -> dict[str, t.Any]:
             "Each host is a container with systemd, PostgreSQL and a repository of its own. The hosts share the "
             "processors of this machine with the controller, so the seconds of the whole run hold all of their work. "
             f"Forks: {hosts.FORKS}.",
-            "Seconds of processor are those of `ansible-playbook` and all its children, among them `docker exec`, by "
-            "which it reaches the hosts. While it waits, it looks for results a thousand times a second, "
-            "which counts, too.",
+            "Seconds of processor are those of `ansible-playbook` and all its children, among them `ssh`, but for the "
+            "processes that keep connections open. While it waits, it looks for results a thousand times a second, "
+            "which counts, too. Each run connects anew.",
         ],
         "curves": [
             {

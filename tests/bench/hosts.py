@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Throw-away hosts with systemd and a cluster each, and plays on them: containers like those of molecule."""
+"""Throw-away hosts with systemd and a cluster each, and plays on them over SSH: containers like those of molecule."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import subprocess
+import tempfile
 import time
 import typing as t
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ TOOLS = COLLECTION / "tests/tools"
 PLAYBOOK = str(BUILD / "hosts/bin/ansible-playbook")
 SUITE = "bookworm"
 FORKS = "10"
+LABEL = "--label=pgops.pgbackrest.tests=bench"
 PASSPHRASE = "Only-for-these-tests-of-speed"
 _CLUSTER = (
     "v=$(ls /usr/lib/postgresql | tail -n 1)"
     " && pg_createcluster $v main -- --encoding UTF8 && systemctl start postgresql@$v-main"
 )
+_SSH = 'install -d -m 0700 /root/.ssh && echo "$0" >/root/.ssh/authorized_keys && ssh-keygen -A && systemctl start ssh'
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,16 @@ class Play:
 class Hosts:
     """The hosts of one inventory."""
 
-    def __init__(self, directory: Path, names: t.Sequence[str]) -> None:
-        self.directory, self.names = directory, names
+    def __init__(self, directory: Path, addresses: t.Mapping[str, str]) -> None:
+        self.directory, self.addresses, self.names = directory, addresses, list(addresses)
         self.inventory = directory / "hosts.json"
-        self.variables = variables()
+        self.variables = variables(directory / "key")
         self.write()
 
     def write(self) -> None:
         """Write the inventory, after a change of the variables too."""
-        groups = {"database": {"hosts": dict.fromkeys(self.names, {}), "vars": self.variables}}
+        found = {name: {"ansible_host": address} for name, address in self.addresses.items()}
+        groups = {"database": {"hosts": found, "vars": self.variables}}
         self.inventory.write_text(json.dumps(groups), encoding="utf-8")
 
     def play(self, name: str, *words: str, limit: t.Sequence[str] | None = None) -> Play:
@@ -67,9 +71,13 @@ class Hosts:
         found = name if name.endswith(".yml") else f"pgops.pgbackrest.{name}"
         limited = ["--limit", ",".join(["localhost", *limit])] if limit else []
         command = [PLAYBOOK, "-i", str(self.inventory), found, *limited, *words]
-        before, start = _processor(), time.perf_counter()
-        ended = subprocess.run(command, env=environment(log), capture_output=True, text=True, check=False)
-        seconds, controller = time.perf_counter() - start, _processor() - before
+        # Each play has to connect anew, as it must where nobody ran one just before.
+        with tempfile.TemporaryDirectory() as connections:
+            before, start = _processor(), time.perf_counter()
+            ended = subprocess.run(
+                command, env=environment(log, connections), capture_output=True, text=True, check=False
+            )
+            seconds, controller = time.perf_counter() - start, _processor() - before
         if ended.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stdout}{ended.stderr}")
         results = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
@@ -96,31 +104,36 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
     os.environ["DOCKER_HOST"] = checked("docker.sh", "start").strip()
     checked("images.sh", "build", SUITE)
     image = f"pgops-pgbackrest/{SUITE}:{checked('images.sh', 'tag').strip()}"
-    prefix = f"pgops-bench-{os.getpid()}-"
-    names = [f"{prefix}{number}" for number in range(1, count + 1)]
+    network = f"pgops-bench-{os.getpid()}"
+    names = [f"{network}-{number}" for number in range(1, count + 1)]
+    key = directory / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    addresses = {}
     wanted = 128 + 8 * count
     before = int(INOTIFY.read_text(encoding="ascii"))
     try:
         if before < wanted:
             INOTIFY.write_text(str(wanted), encoding="ascii")
+        docker("network", "create", LABEL, network)
         for number, name in enumerate(names, 1):
-            start_one(name, image)
+            addresses[name] = start_one(name, image, network, key.with_suffix(".pub").read_text(encoding="ascii"))
             if number % 10 == 0 or number == count:
                 say(f"{number} of {count} hosts run")
-        yield Hosts(directory, names)
+        yield Hosts(directory, addresses)
     finally:
         for name in names:
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
         if before < wanted:
             INOTIFY.write_text(str(before), encoding="ascii")
 
 
-def start_one(name: str, image: str) -> None:
-    """One host with what systemd needs; much less than all privileges."""
+def start_one(name: str, image: str, network: str, public_key: str) -> str:
+    """One host with what systemd needs, much less than all privileges. Returns its address."""
     groups = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
     options = ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--cgroupns=host"]
-    options += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--stop-signal=SIGRTMIN+3", "--network=none"]
-    options += ["--cap-add=SYS_ADMIN", "--label=pgops.pgbackrest.tests=bench", f"--volume={groups}:/sys/fs/cgroup:rw"]
+    options += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--stop-signal=SIGRTMIN+3"]
+    options += [f"--network={network}", "--cap-add=SYS_ADMIN", LABEL, f"--volume={groups}:/sys/fs/cgroup:rw"]
     docker("run", "--detach", f"--name={name}", f"--hostname={name}", *options, image)
     for _time in range(300):
         state = subprocess.run(
@@ -131,11 +144,13 @@ def start_one(name: str, image: str) -> None:
         time.sleep(0.2)  # systemd tells nobody outside when it is ready
     else:
         raise RuntimeError(f"systemd in {name} does not come up: {state.stdout.decode().strip()}")
-    docker("exec", name, "sh", "-c", _CLUSTER)
+    docker("exec", name, "sh", "-c", f"{_CLUSTER} && {_SSH}", public_key)
+    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return docker("inspect", "--format", addresses, name).strip()
 
 
-def variables() -> dict[str, t.Any]:
-    """The variables of all hosts: an encrypted repository on each."""
+def variables(key: Path) -> dict[str, t.Any]:
+    """The variables of all hosts: an encrypted repository on each, and how they are reached."""
     repository = {
         "type": "posix",
         "path": "/var/lib/pgbackrest",
@@ -143,15 +158,17 @@ def variables() -> dict[str, t.Any]:
         "cipher-pass": PASSPHRASE,
     }
     return {
-        "ansible_connection": "community.docker.docker",
         "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_user": "root",
         "pgbackrest_restart_allowed": True,
         "pgbackrest_repositories": [repository],
     }
 
 
-def environment(log: Path) -> dict[str, str]:
-    """The environment of a play; the results of its tasks go to ``log``."""
+def environment(log: Path, connections: str) -> dict[str, str]:
+    """The environment of a play; the results of its tasks go to ``log``, its connections to a directory."""
     return {
         **os.environ,
         "ANSIBLE_CALLBACKS_ENABLED": "results",
@@ -160,6 +177,7 @@ def environment(log: Path) -> dict[str, str]:
         "ANSIBLE_FORKS": FORKS,
         "ANSIBLE_INJECT_FACT_VARS": "false",
         "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": connections,
         "BENCH_RESULTS": str(log),
         "LC_ALL": "C.UTF-8",
     }
