@@ -62,7 +62,7 @@ launch() {
         "$(command -v dockerd)" --host "unix://$own/socket" --group "$(id -gn)" --bridge none
         --data-root "$own/data" --exec-root "$own/run" --pidfile "$own/pid"
         # Addresses for tests (RFC 2544): an engine that ended leaves firewall rules that hide who connects from its own.
-        --default-address-pool base=198.18.0.0/15,size=24
+        --default-address-pool "base=198.18.0.0/15,size=24"
     )
     "$here/own_directory.sh"
     as_root mkdir -p "$own"
