@@ -63,9 +63,9 @@ lint: $(TESTS)/installed $(COLLECTION) ## Check the sources, the documentation a
 unit: $(TESTS)/installed $(COLLECTION) ## Test functions and modules without PostgreSQL or pgBackRest
 	@$(PYTEST) -n auto tests/unit $(PYTEST_ARGS)
 
-# Two more at a time than there are processors: these tests wait a third of their time.
+# One more at a time than there are processors: these tests wait a third of their time.
 integration: packages programs $(TESTS)/installed $(COLLECTION) ## Test with real clusters and several versions
-	@$(PYTEST) -n $$(($$(nproc) + 2)) tests/integration $(PYTEST_ARGS)
+	@$(PYTEST) -n $$(($$(nproc) + 1)) tests/integration $(PYTEST_ARGS)
 
 molecule: $(BUILD)/hosts/installed $(COLLECTION) ## Test whole plays on hosts with systemd (in Docker; SCENARIOS="single tls" for some)
 	@tests/tools/molecule.sh $(BUILD) $(SCENARIOS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import typing as t
 
@@ -26,8 +27,8 @@ ROOTS = (
 )
 # In a data directory only its settings are ours; the server writes the rest.
 OF_THE_SERVER = ("base", "global", "log", "pg_", "postmaster.")
-# The server archives when it likes to.
-OF_ARCHIVING = ("lock", "-archive-push-async.log")
+# What the asynchronous archiver touches each time that the server archives.
+OF_ARCHIVING = re.compile(r"/var/spool/pgbackrest/lock(/.*)?|/var/log/pgbackrest/[^/]+-archive-push-async\.log")
 
 
 def describe(path: str) -> list[t.Any]:
@@ -47,18 +48,14 @@ def listing(root: str) -> t.Iterator[str]:
     if os.path.lexists(root):
         yield root
     for directory, directories, files in os.walk(root):
-        if os.path.basename(directory) == "archive":
+        if os.path.basename(directory) == "archive":  # the server archives when it likes to
             directories.clear()
             continue
         if "PG_VERSION" in files:
             directories[:] = [name for name in directories if not name.startswith(OF_THE_SERVER)]
             files = [name for name in files if not name.startswith(OF_THE_SERVER)]
-        if "pgbackrest" in directory:
-            directories[:], files = (
-                [name for name in names if not name.endswith(OF_ARCHIVING)] for names in (directories, files)
-            )
-        for name in directories + files:
-            yield os.path.join(directory, name)
+        paths = (os.path.join(directory, name) for name in directories + files)
+        yield from (path for path in paths if not OF_ARCHIVING.fullmatch(path))
 
 
 def tree() -> dict[str, list[t.Any]]:

@@ -67,11 +67,6 @@ def checked(argv: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
     return result
 
 
-def initdb(bindir: str, directory: Path) -> None:
-    """Make a data directory."""
-    checked([f"{bindir}/initdb", "-D", str(directory), "-A", "trust", "-E", "UTF8", "--no-locale", "-N"])
-
-
 def pgbackrest_version(executable: str) -> tuple[int, ...]:
     """Version of a pgBackRest program."""
     text = subprocess.run([executable, "version"], capture_output=True, text=True, check=True).stdout
@@ -173,19 +168,8 @@ class Cluster:
         return {"login_host": self.socket_dir, "login_port": self.port}
 
     def initdb(self) -> None:
-        """Make the data directory, of a cluster that there has never been."""
-        initdb(self.bindir, self.pgdata)
-        self.keep_to_itself()
-
-    def initdb_once(self, made: Path) -> None:
-        """Make the data directory as that of the first one who asks: initdb takes longer than many tests."""
-        if not made.exists():
-            initdb(self.bindir, made)
-        subprocess.run(["cp", "-a", str(made), str(self.pgdata)], check=True)
-        self.keep_to_itself()
-
-    def keep_to_itself(self) -> None:
-        """Have settings that no other cluster of this machine has, and none that a test does not need."""
+        """Make the data directory, with settings that keep it to itself."""
+        checked([f"{self.bindir}/initdb", "-D", str(self.pgdata), "-A", "trust", "-E", "UTF8", "--no-locale", "-N"])
         lines = {
             "port": self.port,
             "listen_addresses": "''",
@@ -396,21 +380,11 @@ def root_directory_fixture() -> t.Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", name="data_directories")
-def data_directories_fixture() -> t.Iterator[Path]:
-    """Where data directories are as initdb makes them."""
-    path = Path(tempfile.mkdtemp(prefix="pgops-initdb-", dir="/tmp"))
-    if os.geteuid() == 0:
-        shutil.chown(path, USER, pwd.getpwnam(USER).pw_gid)
-    yield path
-    shutil.rmtree(path)
-
-
 @pytest.fixture(name="cluster")
-def cluster_fixture(root_directory: Path, programs: Programs, data_directories: Path) -> t.Iterator[Cluster]:
-    """A fresh cluster, not started. Those of one version have the same system identifier in all tests."""
+def cluster_fixture(root_directory: Path, programs: Programs) -> t.Iterator[Cluster]:
+    """A fresh cluster, not started."""
     cluster = Cluster(root_directory, programs, free_port())
-    cluster.initdb_once(data_directories / str(programs.pg_major))
+    cluster.initdb()
     yield cluster
     cluster.stop("immediate")
 
