@@ -13,7 +13,7 @@ description:
   - Used by the role P(pgops.pgbackrest.database#role). It matches the wanted clusters with those that are on the host,
     and adds what the roles need to know about them.
   - The result holds no secrets.
-positional: host, name, planned
+positional: host, name, hostvars, planned
 options:
   _input:
     description: The variables of the role, by their names.
@@ -27,6 +27,10 @@ options:
     description: The host's name in the inventory.
     type: str
     required: true
+  hostvars:
+    description: The magic variable C(hostvars).
+    type: dict
+    required: true
   planned:
     description: Clusters that the play is about to make there. They count as if they were there.
     type: list
@@ -38,7 +42,7 @@ EXAMPLES = r"""
 ---
 - name: Know the clusters
   ansible.builtin.set_fact:
-    clusters: "{{ variables | pgops.pgbackrest.clusters(host, inventory_hostname) }}"
+    clusters: "{{ variables | pgops.pgbackrest.clusters(host, inventory_hostname, hostvars) }}"
 """
 
 RETURN = r"""
@@ -54,11 +58,13 @@ from ..plugin_utils import _model_cluster, _model_shape
 from ..plugin_utils._model_input import Mapping, with_planned
 
 
-def clusters(variables: Mapping, host: Mapping, name: str, planned: t.Sequence[Mapping] = ()) -> list[dict[str, t.Any]]:
+def clusters(
+    variables: Mapping, host: Mapping, name: str, hostvars: Mapping, planned: t.Sequence[Mapping] = ()
+) -> list[dict[str, t.Any]]:
     """The clusters that are wanted and there; none when the variables have wrong types."""
     if _model_shape.wrong_types(variables):
         return []
-    return _model_cluster.resolved(variables, with_planned(host, planned), name)
+    return _model_cluster.resolved(variables, with_planned(host, planned), name, hostvars)
 
 
 class FilterModule:

@@ -61,7 +61,7 @@ def stanza_files(
     """One file for each cluster, which belongs to its owner."""
     return [
         {
-            "path": f"/etc/pgbackrest/conf.d/{cluster['stanza']}.conf",
+            "path": cluster["stanza_file"],
             "options": _model_configuration.database_file(entry_of(variables, cluster["stanza"]), hostvars, name),
             "owner": cluster["owner"],
             "group": cluster["group"],

@@ -81,7 +81,7 @@ def secret(key: str) -> bool:
 
 def _is_nearly_a_secret(name: str) -> bool:
     """Whether a misspelt name means a secret, such as ``repo-cipher-pas``; no option of pgBackRest is that near."""
-    return any(difflib.SequenceMatcher(None, name, known).ratio() >= _NEARLY for known in SECRETS)
+    return bool(difflib.get_close_matches(name, SECRETS, n=1, cutoff=_NEARLY))
 
 
 def lines(key: str, value: Value) -> list[str]:

@@ -81,6 +81,25 @@ options:
     description: End archiving by anything else. Also write on a cluster that Patroni manages.
     type: bool
     default: false
+  stanza_create:
+    description:
+      - With O(state=enabled) have the stanza first. It is created or upgraded where that is needed, as
+        M(pgops.pgbackrest.stanza) does it.
+      - The cluster must be a primary, and the task must run as the user who owns the repositories. With a repository
+        host use M(pgops.pgbackrest.stanza) there.
+    type: bool
+    default: false
+  check:
+    description:
+      - With O(state=enabled) prove afterwards that WAL reaches every repository, as M(pgops.pgbackrest.check) does it.
+      - Nothing is proven as long as PostgreSQL must be restarted, and in check mode when something would change.
+        RV(proof) is V(null) then.
+    type: bool
+    default: false
+  retries:
+    description: How often to try O(check) again when its failure may pass. See O(pgops.pgbackrest.check#module:retries).
+    type: int
+    default: 0
 requirements:
   - A superuser of PostgreSQL 10 or newer.
 seealso:
@@ -104,6 +123,14 @@ EXAMPLES = r"""
     state: restarted
   become: true
   when: archiving.restart_required
+
+- name: The same in one task with the stanza before and the proof after
+  pgops.pgbackrest.archiving:
+    stanza: main
+    stanza_create: true
+    check: true
+  become: true
+  become_user: postgres
 
 - name: Keep the settings in a file of their own, and archive at least every five minutes
   pgops.pgbackrest.archiving:
@@ -196,13 +223,37 @@ in_recovery:
   type: bool
   returned: success
   sample: false
+stanza_actions:
+  description: What was done to the stanza, or would be, as RV(pgops.pgbackrest.stanza#module:actions).
+  type: list
+  elements: str
+  returned: with O(stanza_create=true)
+  sample: [create]
+proof:
+  description: What M(pgops.pgbackrest.check) returns. V(null) when nothing could be proven yet.
+  type: dict
+  returned: with O(check=true)
+  sample:
+    msg: "WAL reached every repository in 0.7 s: repository 1 now ends with 000000010000000000000005."
+    duration: 0.7
+    repositories:
+      - repo_key: 1
+        archive_id: 15-1
+        wal_max_before: "000000010000000000000004"
+        wal_max_after: "000000010000000000000005"
+        advanced: true
+        full_backup: 20261122-205937F
+    proven:
+      - Configuration, repositories and cluster belong together.
+      - A new WAL segment reached every repository.
+    not_proven: []
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _archiving_server as server
+from ..module_utils import _archiving_server as server, _check, _stanza_create
 from ..module_utils._archive_command import Program
 from ..module_utils._archiving import (
     Setting,
@@ -217,6 +268,7 @@ from ..module_utils._archiving import (
 from ..module_utils._archiving_server import ArchivingError
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._messages import PgBackRestError
+from ..module_utils._repository import Stanza
 from ..module_utils._sql import LOGIN_ARGUMENTS, DatabaseError, connect
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -230,6 +282,9 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "wal_level": {"type": "str", "choices": ["replica", "logical"], "default": "replica"},
     "archive_timeout": {"type": "int"},
     "force": {"type": "bool", "default": False},
+    "stanza_create": {"type": "bool", "default": False},
+    "check": {"type": "bool", "default": False},
+    "retries": {"type": "int", "default": 0},
 }
 UNCHANGED = "Nothing was changed."
 
@@ -243,15 +298,16 @@ def check_input(params: t.Mapping[str, t.Any]) -> None:
         raise ArchivingError("The option archive_timeout must be a number of seconds from 0 to 1073741823.")
     if params["method"] == "file":
         server.check_conf_file(params["conf_file"])
+    for name in ("stanza_create", "check"):
+        if params[name] and params["state"] == "disabled":
+            raise ArchivingError(f"The option {name} is for state=enabled.")
 
 
-def find_program(module: AnsibleModule) -> Program:
+def find_program(params: t.Mapping[str, t.Any], pgbackrest: PgBackRest) -> Program:
     """The program for the archive_command; it is looked up only when archiving is switched on."""
-    params = module.params
     path = params["executable"]
     if params["state"] == "enabled":
-        backrest = PgBackRest(module, params["stanza"])
-        path = backrest.executable if backrest.version else path
+        path = pgbackrest.executable if pgbackrest.version else path
     return Program(path, params["stanza"], params["config"], params["config_path"])
 
 
@@ -311,12 +367,10 @@ def result_of(
     }
 
 
-def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """Make the state true, or in check mode foretell it."""
+def archive(module: AnsibleModule, pgbackrest: PgBackRest, connection: t.Any) -> dict[str, t.Any]:
+    """Make the settings right, or in check mode foretell it."""
     params = module.params
-    check_input(params)
-    program = find_program(module)
-    connection = connect(module)
+    program = find_program(params, pgbackrest)
     facts = server.server_facts(connection)
     if params["state"] == "enabled":
         server.check_configuration(params, facts["data_directory"], may_lack=module.check_mode)
@@ -339,6 +393,47 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     return result_of(before, after, waiting, changed, facts["in_recovery"])
 
 
+def with_stanza(result: dict[str, t.Any], actions: list[str], states: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The result of a task that had the stanza, too."""
+    diff = {when: {**result["diff"][when], "stanza": states[when]} for when in ("before", "after")}
+    return {
+        "changed": result["changed"] or states["before"] != states["after"],
+        "stanza_actions": actions,
+        "diff": diff,
+    }
+
+
+def run(module: AnsibleModule, result: dict[str, t.Any]) -> None:
+    """Do what is asked for. ``result`` always says what has been done so far."""
+    params = module.params
+    check_input(params)
+    pgbackrest = PgBackRest(module, params["stanza"])
+    connection = connect(module)  # first: nothing is created for a cluster that does not answer
+    stanza = None
+    if params["stanza_create"]:
+        pgbackrest.require_version()
+        actions, stanza, states = _stanza_create.have(pgbackrest, module.check_mode)
+        result.update(changed=states["before"] != states["after"], stanza_actions=actions)
+    result.update(archive(module, pgbackrest, connection))
+    if params["stanza_create"]:
+        result.update(with_stanza(result, actions, states))
+    if params["check"]:
+        pgbackrest.require_version()
+        result["proof"] = prove(module, pgbackrest, result, stanza)
+
+
+def prove(
+    module: AnsibleModule, pgbackrest: PgBackRest, result: t.Mapping[str, t.Any], stanza: Stanza | None
+) -> dict[str, t.Any] | None:
+    """The proof that WAL arrives, None when it cannot be had yet."""
+    if result["restart_required"] or (module.check_mode and result["changed"]):
+        return None
+    pgbackrest.require_stanza("check")
+    if module.check_mode:
+        return _check.look(module, pgbackrest)
+    return _check.run(module, pgbackrest, None, module.params["retries"], stanza)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
@@ -346,12 +441,13 @@ def main() -> None:
         required_if=[("method", "file", ["conf_file"])],
         supports_check_mode=True,
     )
+    result: dict[str, t.Any] = {"changed": False}
     try:
-        result = run(module)
+        run(module, result)
     except PgBackRestError as error:
-        module.fail_json(**error.result())
+        module.fail_json(**{**result, **error.result()})
     except (ArchivingError, DatabaseError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(**{**result, "msg": str(error)})
     module.exit_json(**result)
 
 

@@ -146,16 +146,13 @@ error:
     next_step: Switch archiving on with the module pgops.pgbackrest.archiving and restart PostgreSQL.
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._backup import counting_backups, useful_warnings
+from ..module_utils import _check as check
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._messages import PgBackRestError
-from ..module_utils._repository import Stanza, newest_backup, parse_info
-from ..module_utils._stanza import local_cluster, refuse_other_cluster, refuse_unready, require_repository
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **COMMON_ARGUMENTS,
@@ -163,99 +160,19 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "archive_timeout": {"type": "int"},
     "retries": {"type": "int", "default": 0},
 }
-# The commands that need a right configuration for WAL to arrive and to be of use.
-PARSED_FOR = ("check", "archive-push", "backup")
-CONSISTENT = "Configuration, repositories and cluster belong together."
-ARRIVED = "A new WAL segment reached every repository."
-
-
-def read(pgbackrest: PgBackRest) -> Stanza:
-    """The stanza. Raises unless it can be read in every repository and belongs to the cluster on this host."""
-    stanza = parse_info(pgbackrest.info())[0]
-    cluster = local_cluster(pgbackrest.settings("check"))
-    for repository in stanza.repositories:
-        require_repository(stanza, repository.key, "check")
-        refuse_other_cluster(stanza, cluster, repository.key, "check")
-    return stanza
-
-
-def last_segments(stanza: Stanza) -> dict[int, tuple[str, str | None]]:
-    """Name and last WAL segment of the present cluster's archive in each repository."""
-    current = {repository.key: stanza.current_database(repository.key) for repository in stanza.repositories}
-    return {
-        archive.repo_key: (archive.id, archive.wal_max)
-        for archive in stanza.archives
-        if (database := current.get(archive.repo_key)) and database.id == archive.database_id
-    }
-
-
-def compare(before: Stanza, after: Stanza) -> list[dict[str, t.Any]]:
-    """The archives before and after the check, each with the newest full backup beside it."""
-    old = last_segments(before)
-    full = {key: newest_backup(counting_backups(after, "full", key)) for key in last_segments(after)}
-    return [
-        {
-            "repo_key": key,
-            "archive_id": name,
-            "wal_max_before": old.get(key, (name, None))[1],
-            "wal_max_after": segment,
-            "advanced": segment is not None and segment != old.get(key, (name, None))[1],
-            "full_backup": backup.label if (backup := full[key]) else None,
-        }
-        for key, (name, segment) in sorted(last_segments(after).items())
-    ]
-
-
-def look(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
-    """What can be said without a switch of the WAL."""
-    stanza = read(pgbackrest)
-    refuse_unready(pgbackrest, local_cluster(pgbackrest.settings("check")), "check")
-    warnings = [text for name in PARSED_FOR for text in pgbackrest.run("help", arguments=[name]).warnings()]
-    for text in useful_warnings(warnings):
-        module.warn(f"pgBackRest: {text}")
-    return {
-        "msg": f"{CONSISTENT} Whether WAL arrives can only be told outside check mode.",
-        "duration": None,
-        "repositories": compare(stanza, stanza),
-        "proven": [CONSISTENT],
-        "not_proven": [
-            "That PostgreSQL answers, and that its archive_mode and archive_command are right.",
-            "That a WAL segment reaches every repository.",
-        ],
-    }
-
-
-def run(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
-    """Run the check; returns what it has proven."""
-    before = read(pgbackrest)
-    # Before 2.5x the check does not see a stop file, and waits in vain for WAL that archive-push refuses to take.
-    pgbackrest.refuse_stopped("check")
-    began = time.monotonic()
-    options = {"archive_timeout": module.params["archive_timeout"]}
-    output = pgbackrest.run("check", options, retries=module.params["retries"])
-    duration = round(time.monotonic() - began, 1)
-    for text in useful_warnings(output.warnings()):
-        module.warn(f"pgBackRest: {text}")
-    archives = compare(before, read(pgbackrest))
-    arrived = bool(archives) and all(archive["advanced"] for archive in archives)
-    ends = ", ".join(f"repository {a['repo_key']} now ends with {a['wal_max_after']}" for a in archives)
-    standby = "No new WAL segment was sent: pgBackRest cannot do that on a standby. Run the check on the primary too."
-    return {
-        "msg": f"WAL reached every repository in {duration} s: {ends}." if arrived else f"{CONSISTENT} {standby}",
-        "duration": duration,
-        "repositories": archives,
-        "proven": [CONSISTENT, *([ARRIVED] if arrived else [])],
-        "not_proven": [] if arrived else [standby],
-    }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, mutually_exclusive=COMMON_EXCLUSIONS, supports_check_mode=True)
-    pgbackrest = PgBackRest(module, module.params["stanza"])
+    params = module.params
+    pgbackrest = PgBackRest(module, params["stanza"])
     try:
         pgbackrest.require_version()
         pgbackrest.require_stanza("check")
-        result = (look if module.check_mode else run)(module, pgbackrest)
+        if module.check_mode:
+            result = check.look(module, pgbackrest)
+        else:
+            result = check.run(module, pgbackrest, params["archive_timeout"], params["retries"])
     except PgBackRestError as error:
         module.fail_json(**error.result())
     module.exit_json(changed=False, **result)

@@ -162,22 +162,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import _stanza_create
 from ..module_utils._backup import repository_keys
 from ..module_utils._cli import COMMON_ARGUMENTS, COMMON_EXCLUSIONS, PgBackRest
 from ..module_utils._cluster import postmaster
 from ..module_utils._messages import PgBackRestError
-from ..module_utils._repository import Stanza, parse_info
-from ..module_utils._stanza import (
-    Identity,
-    contents,
-    describe_contents,
-    expected_state,
-    known_cluster,
-    needed_actions,
-    refuse_unreadable,
-    refuse_unready,
-    state_of,
-)
+from ..module_utils._repository import parse_info
+from ..module_utils._stanza import Identity, contents, describe_contents, known_cluster, refuse_unreadable
 
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **COMMON_ARGUMENTS,
@@ -191,55 +182,17 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "repo": {"type": "int"},
     "force": {"type": "bool", "default": False},
 }
-DONE = {"create": "Created", "upgrade": "Upgraded", "delete": "Deleted"}
-
-
-def read(pgbackrest: PgBackRest) -> Stanza:
-    """The stanza over all repositories. Raises when one of them does not tell."""
-    stanza = parse_info(pgbackrest.info())[0]
-    refuse_unreadable(stanza, "info")
-    return stanza
-
-
-def act(pgbackrest: PgBackRest, actions: t.Sequence[str], online: bool) -> None:
-    """Create and upgrade.
-
-    Both work on all repositories in turn and stop at the first that needs the other, so with both to do they take
-    turns: each passes over the repositories that are done.
-    """
-    both = len(actions) > 1
-    for action in ["create", "upgrade", "create"] if both else actions:
-        passed = {"create": (0, 28), "upgrade": (0, 55)}[action] if both else (0,)
-        pgbackrest.run(f"stanza-{action}", {"online": online}, ok=passed)
 
 
 def have(module: AnsibleModule, pgbackrest: PgBackRest) -> dict[str, t.Any]:
     """Make the stanza present; returns the result."""
     params = module.params
-    pgbackrest.require_stanza("stanza-create")
-    before = read(pgbackrest)
-    cluster = known_cluster(pgbackrest.settings("stanza-create"), params["system_id"], params["pg_version"])
-    actions = needed_actions(before, cluster, params["upgrade"])
-    old = state_of(before)
-    new = expected_state(before, actions, cluster)
-    if actions and module.check_mode:
-        refuse_unready(pgbackrest, cluster if params["online"] else None, f"stanza-{actions[0]}")
-    elif not module.check_mode:
-        if actions:
-            act(pgbackrest, actions, params["online"])
-        elif cluster is None:
-            pgbackrest.run("stanza-create", {"online": params["online"]})  # changes nothing, but compares
-        if actions or cluster is None:
-            new = state_of(read(pgbackrest))
-    message = sentence(actions, params["stanza"], module.check_mode) or f"Stanza {params['stanza']} is as it should be."
-    return {"changed": old != new, "actions": actions, "msg": message, "diff": {"before": old, "after": new}}
-
-
-def sentence(actions: t.Sequence[str], stanza: str, check_mode: bool) -> str:
-    """What was done, or would be."""
-    if check_mode and actions:
-        return f"Would {' and '.join(actions)} stanza {stanza}."
-    return " ".join(f"{DONE[action]} stanza {stanza}." for action in actions)
+    said = params["system_id"], params["pg_version"]
+    actions, _stanza, diff = _stanza_create.have(
+        pgbackrest, module.check_mode, params["upgrade"], params["online"], said
+    )
+    message = _stanza_create.sentence(actions, params["stanza"], module.check_mode)
+    return {"changed": diff["before"] != diff["after"], "actions": actions, "msg": message, "diff": diff}
 
 
 def chosen_repository(pgbackrest: PgBackRest, repo: int | None, command: str) -> int:

@@ -52,13 +52,14 @@ def find(host: Mapping, wanted: str | None) -> Mapping | None:
     return None
 
 
-def resolved(variables: Mapping, host: Mapping, name: str) -> list[dict[str, t.Any]]:
+def resolved(variables: Mapping, host: Mapping, name: str, hostvars: Mapping) -> list[dict[str, t.Any]]:
     """The clusters of a host with all that the roles need to know, without secrets.
 
     What the input leaves unclear is left out here; ``_model_problems`` says what is wrong with it.
     """
+    ours = {stanza for found in host.get("configuration") or [] if found["ours"] for stanza in found["stanzas"]}
     return [
-        _resolve(entry, cluster, name)
+        {**_resolve(entry, cluster, name, hostvars), "configured": entry["stanza"] in ours}
         for entry in model.entries(variables)
         for cluster in [find(host, entry["cluster"])]
         if cluster and isinstance(entry["stanza"], str)
@@ -76,17 +77,21 @@ def _are_mappings(repositories: t.Any) -> bool:
     return isinstance(repositories, (list, tuple)) and all(isinstance(item, t.Mapping) for item in repositories)
 
 
-def _resolve(entry: Mapping, cluster: Mapping, name: str) -> dict[str, t.Any]:
+def _resolve(entry: Mapping, cluster: Mapping, name: str, hostvars: Mapping) -> dict[str, t.Any]:
     repository_host = model.repository_host(entry)
+    there = model.variables_of(hostvars, repository_host)
     return {
         **{key: cluster.get(key) for key in _KNOWN},
         "stanza": entry["stanza"],
+        "stanza_file": model.STANZA_FILE.format(entry["stanza"]),
         "hosts": entry["hosts"],
         "repositories": [shown(number, item) for number, item in enumerate(entry["repositories"], 1)],
         "schedule": [_scheduled(item) for item in entry["schedule"]],
         "repository_host": repository_host,
         "transport": model.transport(entry),
         "backup_host": repository_host or name,
+        "backup_user": model.value(there, "pgbackrest_repository_user") if repository_host else cluster.get("owner"),
+        "backup_group": model.value(there, "pgbackrest_repository_group") if repository_host else cluster.get("group"),
     }
 
 

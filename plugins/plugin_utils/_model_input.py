@@ -28,6 +28,7 @@ DEFAULTS: dict[str, t.Any] = {
     "pgbackrest_tls_port": 8432,
     "pgbackrest_tls_ca_host": "",
 }
+STANZA_FILE = "/etc/pgbackrest/conf.d/{}.conf"
 # Repositories of these types are no directory of the host, so every host of the stanza reaches the same one.
 REMOTE_TYPES = ("azure", "cifs", "gcs", "s3", "sftp")
 

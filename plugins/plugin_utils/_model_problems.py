@@ -122,7 +122,7 @@ def _foreign(variables: Mapping, host: Mapping, name: str, path: str) -> t.Itera
 
 
 def _foreign_files(variables: Mapping, entry: Mapping, hostvars: Mapping, name: str) -> t.Iterator[str]:
-    path = f"/etc/pgbackrest/conf.d/{entry['stanza']}.conf"
+    path = model.STANZA_FILE.format(entry["stanza"])
     host = model.learned(hostvars, name)
     yield from _foreign(variables, host, name, configuration.MAIN_FILE)
     yield from _foreign(variables, host, name, path)
@@ -227,7 +227,7 @@ def _is_stranger(stanza: str, keeper: Mapping) -> bool:
 
 def _lacks(stanza: str, keeper: Mapping) -> bool:
     """Whether a repository host has no file for a stanza."""
-    path = f"/etc/pgbackrest/conf.d/{stanza}.conf"
+    path = model.STANZA_FILE.format(stanza)
     return all(found["path"] != path for found in keeper.get("configuration") or [])
 
 

@@ -22,7 +22,9 @@ BUILD = COLLECTION / ".build"
 TOOLS = COLLECTION / "tests/tools"
 PLAYBOOK = str(BUILD / "hosts/bin/ansible-playbook")
 SUITE = "bookworm"
-FORKS = "10"
+FORKS = "50"
+# What docs/performance.md advises.
+SETTINGS = "[defaults]\ninternal_poll_interval = 0.02\n[connection]\npipelining = true\n"
 LABEL = "--label=pgops.pgbackrest.tests=bench"
 PASSPHRASE = "Only-for-these-tests-of-speed"
 _CLUSTER = (
@@ -52,8 +54,11 @@ class Play:
 class Hosts:
     """The hosts of one inventory."""
 
-    def __init__(self, directory: Path, addresses: t.Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, addresses: t.Mapping[str, str], processors: t.Collection[int]) -> None:
+        """``processors`` are those of the controller, none for all."""
         self.directory, self.addresses, self.names = directory, addresses, list(addresses)
+        self.bound = ["taskset", "--cpu-list", _listed(processors)] if processors else []
+        (directory / "ansible.cfg").write_text(SETTINGS, encoding="ascii")
         self.inventory = directory / "hosts.json"
         self.variables = variables(directory / "key")
         self.write()
@@ -70,18 +75,33 @@ class Hosts:
         log.unlink(missing_ok=True)
         found = name if name.endswith(".yml") else f"pgops.pgbackrest.{name}"
         limited = ["--limit", ",".join(["localhost", *limit])] if limit else []
-        command = [PLAYBOOK, "-i", str(self.inventory), found, *limited, *words]
+        command = [*self.bound, PLAYBOOK, "-i", str(self.inventory), found, *limited, *words]
         # Each play has to connect anew, as it must where nobody ran one just before.
         with tempfile.TemporaryDirectory() as connections:
             before, start = _processor(), time.perf_counter()
             ended = subprocess.run(
-                command, env=environment(log, connections), capture_output=True, text=True, check=False
+                command, env=self.environment(log, connections), capture_output=True, text=True, check=False
             )
             seconds, controller = time.perf_counter() - start, _processor() - before
         if ended.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stdout}{ended.stderr}")
         results = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         return Play(seconds, controller, results)
+
+    def environment(self, log: Path, connections: str) -> dict[str, str]:
+        """The environment of a play; the results of its tasks go to ``log``, its connections to a directory."""
+        return {
+            **os.environ,
+            "ANSIBLE_CALLBACKS_ENABLED": "results",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+            "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(BUILD / "collections")),
+            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+            "ANSIBLE_FORKS": FORKS,
+            "ANSIBLE_INJECT_FACT_VARS": "false",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": connections,
+            "BENCH_RESULTS": str(log),
+            "LC_ALL": "C.UTF-8",
+        }
 
     def run(self, name: str, *words: str, user: str = "root") -> str:
         """What a command on a host prints."""
@@ -99,8 +119,11 @@ INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 @contextlib.contextmanager
-def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iterator[Hosts]:
-    """Hosts with a running cluster each. They are removed at the end."""
+def started(directory: Path, count: int, say: t.Callable[[str], None], apart: bool = False) -> t.Iterator[Hosts]:
+    """Hosts with a running cluster each. They are removed at the end.
+
+    With ``apart`` the controller has the first processor for itself and the hosts all others, if there are several.
+    """
     os.environ["DOCKER_HOST"] = checked("docker.sh", "start").strip()
     checked("images.sh", "build", SUITE)
     image = f"pgops-pgbackrest/{SUITE}:{checked('images.sh', 'tag').strip()}"
@@ -109,6 +132,8 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
     key = directory / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     addresses = {}
+    first, *others = sorted(os.sched_getaffinity(0)) if apart else [0]
+    options = [f"--cpuset-cpus={_listed(others)}"] if others else []
     wanted = 128 + 8 * count
     before = int(INOTIFY.read_text(encoding="ascii"))
     try:
@@ -116,10 +141,12 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
             INOTIFY.write_text(str(wanted), encoding="ascii")
         docker("network", "create", LABEL, network)
         for number, name in enumerate(names, 1):
-            addresses[name] = start_one(name, image, network, key.with_suffix(".pub").read_text(encoding="ascii"))
+            addresses[name] = start_one(
+                name, image, network, key.with_suffix(".pub").read_text(encoding="ascii"), options
+            )
             if number % 10 == 0 or number == count:
                 say(f"{number} of {count} hosts run")
-        yield Hosts(directory, addresses)
+        yield Hosts(directory, addresses, [first] if others else [])
     finally:
         for name in names:
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
@@ -128,13 +155,13 @@ def started(directory: Path, count: int, say: t.Callable[[str], None]) -> t.Iter
             INOTIFY.write_text(str(before), encoding="ascii")
 
 
-def start_one(name: str, image: str, network: str, public_key: str) -> str:
+def start_one(name: str, image: str, network: str, public_key: str, more: t.Sequence[str]) -> str:
     """One host with what systemd needs, much less than all privileges. Returns its address."""
     groups = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
     options = ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--cgroupns=host"]
     options += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--stop-signal=SIGRTMIN+3"]
     options += [f"--network={network}", "--cap-add=SYS_ADMIN", LABEL, f"--volume={groups}:/sys/fs/cgroup:rw"]
-    docker("run", "--detach", f"--name={name}", f"--hostname={name}", *options, image)
+    docker("run", "--detach", f"--name={name}", f"--hostname={name}", *options, *more, image)
     for _time in range(300):
         state = subprocess.run(
             ["docker", "exec", name, "systemctl", "is-system-running"], capture_output=True, check=False
@@ -167,22 +194,6 @@ def variables(key: Path) -> dict[str, t.Any]:
     }
 
 
-def environment(log: Path, connections: str) -> dict[str, str]:
-    """The environment of a play; the results of its tasks go to ``log``, its connections to a directory."""
-    return {
-        **os.environ,
-        "ANSIBLE_CALLBACKS_ENABLED": "results",
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
-        "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(BUILD / "collections")),
-        "ANSIBLE_FORKS": FORKS,
-        "ANSIBLE_INJECT_FACT_VARS": "false",
-        "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": connections,
-        "BENCH_RESULTS": str(log),
-        "LC_ALL": "C.UTF-8",
-    }
-
-
 def checked(tool: str, *words: str) -> str:
     """What one of the tools of the tests prints."""
     environment = {"PGOPS_TOOLS_DIR": "/var/cache/pgops-pgbackrest", **os.environ}
@@ -195,6 +206,10 @@ def docker(*words: str) -> str:
     if ended.returncode:
         raise RuntimeError(f"docker {' '.join(words)} failed: {ended.stderr}")
     return ended.stdout
+
+
+def _listed(processors: t.Iterable[int]) -> str:
+    return ",".join(map(str, processors))
 
 
 def _processor() -> float:

@@ -120,6 +120,39 @@ def test_enable_then_archive(run: t.Any, server: t.Any) -> None:
 
 
 @pytest.mark.matrix
+def test_stanza_settings_and_proof_in_one(run: t.Any, server: t.Any) -> None:
+    asked = options(server, stanza_create=True, check=True)
+    foretold = run("archiving", asked, check=True)
+    assert (foretold["changed"], foretold["stanza_actions"], foretold["proof"]) == (True, ["create"], None), foretold
+    assert not list(server.repo.iterdir())
+    first = run("archiving", asked)
+    assert (first["stanza_actions"], first["restart_required"], first["proof"]) == (["create"], True, None), first
+    assert first["diff"] == foretold["diff"]
+    assert first["diff"]["before"]["stanza"] != first["diff"]["after"]["stanza"]
+    restart(server)
+    second = run("archiving", asked)
+    assert (second["changed"], second["stanza_actions"], second["restart_required"]) == (False, [], False), second
+    assert [archive["advanced"] for archive in second["proof"]["repositories"]] == [True]
+    assert second["diff"]["before"] == second["diff"]["after"]
+    looked = run("archiving", asked, check=True)
+    assert not looked["changed"] and looked["proof"]["duration"] is None
+
+
+def test_what_was_done_before_the_proof_failed(run: t.Any, protected: t.Any) -> None:
+    protected.pgbackrest("stop")
+    result = run("archiving", options(protected, check=True, archive_timeout=30))
+    assert result["failed"] and "stop" in result["msg"], result
+    assert result["changed"] and result["settings"]["archive_timeout"] == "30"
+    assert shown(protected)["archive_timeout"] == "30s"
+
+
+def test_nothing_to_prove_where_archiving_ends(run: t.Any, protected: t.Any) -> None:
+    for name in ("stanza_create", "check"):
+        message = refused(run, protected, state="disabled", **{name: True})
+        assert message == f"The option {name} is for state=enabled."
+
+
+@pytest.mark.matrix
 def test_disable(run: t.Any, protected: t.Any) -> None:
     result = applied(run, protected, state="disabled")
     assert result["archive_command"] == "" and result["pending_restart"] == ["archive_mode"]

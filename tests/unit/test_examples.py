@@ -127,7 +127,7 @@ def check_site(hostvars: dict[str, dict[str, t.Any]], members: dict[str, list[st
         site.hostvars[name].update(variables)
     for name in members["database"]:
         facts = site.hostvars[name]["__pgbackrest_host"]
-        site.hostvars[name]["__pgbackrest_clusters"] = model.clusters(site.variables(name), facts, name)
+        site.hostvars[name]["__pgbackrest_clusters"] = model.clusters(site.variables(name), facts, name, site.hostvars)
     for name in members["database"]:
         assert site.problems(name) == []
     for name in members["repository"]:

@@ -57,7 +57,8 @@ def variables_fixture() -> dict[str, t.Any]:
 @pytest.fixture(name="hostvars")
 def hostvars_fixture(variables: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is known of all hosts after look.yml."""
-    clusters = call("clusters", variables, FACTS, "db1")
+    clusters = call("clusters", variables, FACTS, "db1", {"backup1": {"pgbackrest_repository_user": "keeper"}})
+    assert (clusters[0]["backup_user"], clusters[0]["backup_group"]) == ("keeper", "pgbackrest")
     own = {"pgbackrest_repositories": [REPOSITORY], "__pgbackrest_host": FACTS, "__pgbackrest_clusters": clusters}
     return {"db1": own, "backup1": {"__pgbackrest_host": {**FACTS, "clusters": []}}}
 
@@ -83,7 +84,7 @@ def test_filters_of_the_repository_role(hostvars: dict[str, t.Any]) -> None:
 
 
 def test_clusters_of_input_that_has_wrong_types(variables: dict[str, t.Any]) -> None:
-    assert call("clusters", {**variables, "pgbackrest_repositories": "x"}, FACTS, "db1") == []
+    assert call("clusters", {**variables, "pgbackrest_repositories": "x"}, FACTS, "db1", {}) == []
 
 
 def test_filters_of_the_standby_role(hostvars: dict[str, t.Any]) -> None:

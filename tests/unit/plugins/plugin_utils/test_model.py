@@ -90,7 +90,9 @@ class Site:
             given = {f"pgbackrest_{key}": value for key, value in shared.items()} if found["clusters"] else {}
             self.hostvars[name] = {"pgbackrest_address": name, **copy.deepcopy(given), "__pgbackrest_host": found}
         for name in self.groups["database"]:
-            self.hostvars[name]["__pgbackrest_clusters"] = clusters(self.variables(name), looked_at[name], name)
+            self.hostvars[name]["__pgbackrest_clusters"] = clusters(
+                self.variables(name), looked_at[name], name, self.hostvars
+            )
 
     def variables(self, name: str) -> dict[str, t.Any]:
         """The variables of the role on a host."""
@@ -649,7 +651,7 @@ BAD_HOST: list[tuple[dict[str, t.Any], str]] = [
 def test_bad_host(found: dict[str, t.Any], sentence: str) -> None:
     site = single(facts(cluster()))
     site.hostvars["db1"]["__pgbackrest_host"] = found
-    site.hostvars["db1"]["__pgbackrest_clusters"] = clusters(site.variables("db1"), found, "db1")
+    site.hostvars["db1"]["__pgbackrest_clusters"] = clusters(site.variables("db1"), found, "db1", site.hostvars)
     assert [problem for problem in site.problems() if problem.startswith(sentence)], site.problems()
 
 
@@ -854,7 +856,7 @@ def test_a_cluster_that_the_play_will_make_counts_as_there() -> None:
     planned = cluster(role="standby", running=False, planned=True, port=5434)
     site.hostvars["db2"].update({"__pgbackrest_host": facts(), "__pgbackrest_planned": [planned]})
     site.hostvars["db2"]["__pgbackrest_clusters"] = cluster_model.resolved(
-        site.variables("db2"), model.learned(site.hostvars, "db2"), "db2"
+        site.variables("db2"), model.learned(site.hostvars, "db2"), "db2", site.hostvars
     )
     assert site.problems("db2") == [] == site.problems("db1")
     assert site.repository_file()["main"]["pg2-path"] == "/var/lib/postgresql/15/main"
