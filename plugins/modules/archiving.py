@@ -97,7 +97,7 @@ options:
     type: bool
     default: false
   retries:
-    description: How often to try O(check) again when its failure may pass. See O(pgops.pgbackrest.check#module:retries).
+    description: How often to try O(check) again when its failure may pass, as O(pgops.pgbackrest.check#module:retries).
     type: int
     default: 0
 requirements:

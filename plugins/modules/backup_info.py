@@ -510,6 +510,7 @@ stanzas:
           sample: 504886987
 """
 
+import gc
 import time
 import typing as t
 
@@ -579,6 +580,7 @@ def main() -> None:
     )
     if (module.params["newest"] or 0) < 0:
         module.fail_json(msg=f"newest must not be negative, but is {module.params['newest']}.")
+    gc.disable()  # thousands of records, none of them garbage, would be looked through again and again
     try:
         version = PgBackRest(module).version_text
         name = module.params["stanza"]
