@@ -317,8 +317,11 @@ def last_words(lines: t.Sequence[str]) -> str | None:
     return next((match.group("text").strip() for match in matches if match), None)
 
 
-def why_exited(seen: Observation, lines: t.Sequence[str]) -> str:
-    """A sentence or two on a server that is not there any more, and what to do next."""
+def why_exited(seen: Observation, lines: t.Sequence[str], room: str = "") -> str:
+    """A sentence or two on a server that is not there any more, and what to do next.
+
+    ``room`` says that its file system is full, where it is: the log of the server need not.
+    """
     if shut_itself_down(lines):
         return (
             "PostgreSQL reached its target and shut itself down, as recovery_target_action=shutdown asks. Restore with "
@@ -334,7 +337,7 @@ def why_exited(seen: Observation, lines: t.Sequence[str]) -> str:
         )
     said = f"PostgreSQL ended: {words}." if words else "PostgreSQL is not running."
     state = f" Its pg_control says: {seen.control}." if seen.control else ""
-    return f"{said}{state} Look at its log, remove the cause, and start it or restore again."
+    return f"{said}{state}{room} Look at its log, remove the cause, and start it or restore again."
 
 
 def left_behind(settings: t.Mapping[str, str]) -> dict[str, str]:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from time import monotonic, sleep
 
 from ._cluster import ClusterError
+from ._plan_text import human_size
 from ._progress import Progress
 from ._recovery import (
     Observation,
@@ -45,6 +47,7 @@ if t.TYPE_CHECKING:
 
     from ._target import RecoveryTarget
 
+_SEGMENT = 16 * 1024**2  # bytes, but for clusters made with another size
 _GRACE = 5.0  # seconds for the server to appear, and for a server that says "ready" to let us in
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two looks; in between a tenth of what was waited
 
@@ -192,7 +195,7 @@ class Watch:
     def _why_not(self, found: str, wanted: str) -> str:
         if found in ("exited", "shut_down"):
             hint = "" if self._log_file else " Name its log in log_file to see its last words."
-            return why_exited(self._seen, self.log()) + hint
+            return why_exited(self._seen, self.log(), _no_room(self._pgdata)) + hint
         if found == "promoted":
             return f"The server is promoted already and will not be {_in_words(wanted)}. Restore again to change that."
         if wanted == "promoted":
@@ -260,3 +263,12 @@ _NOT_REACHED = {
     "done": "Do not use this server as it is. Restore again with a target that the archive reaches.",
     "promote": "It is left as it is. Resume or promote it by hand if this is what you want, or restore again.",
 }
+
+
+def _no_room(directory: str) -> str:
+    """A sentence when not even a WAL segment fits any more, '' otherwise."""
+    if not os.path.isdir(directory):
+        return ""
+    system = os.statvfs(directory)
+    free = system.f_bavail * system.f_frsize
+    return f" {directory} has {human_size(free)} free, less than a WAL segment." if free < _SEGMENT else ""

@@ -182,6 +182,15 @@ def test_why_a_server_is_gone(lines: list[str], words: str) -> None:
     assert words in recovery.why_exited(Observation(alive=False, control="shut down in recovery"), lines)
 
 
+def test_a_full_disk_is_told_before_the_advice() -> None:
+    lines = ["FATAL:  could not locate required checkpoint record"]
+    told = recovery.why_exited(Observation(alive=False), lines, " /data has 0 B free, less than a WAL segment.")
+    assert told.startswith(
+        "PostgreSQL ended: could not locate required checkpoint record. /data has 0 B free, less than a WAL segment. "
+        "Look at its log"
+    )
+
+
 def test_only_what_a_restore_left_is_cleaned() -> None:
     settings = {
         "restore_command": 'pgbackrest --stanza=main archive-get %f "%p"',
