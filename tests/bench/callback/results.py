@@ -45,6 +45,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._started: dict[tuple[str, str], float] = {}
+        self._lines: list[str] = []
 
     def v2_runner_on_start(self, host: t.Any, task: t.Any) -> None:
         self._started[host.name, task._uuid] = time.monotonic()
@@ -55,8 +56,7 @@ class CallbackModule(CallbackBase):
         line = {"task": task.name, "action": task.action, "host": result._host.name, "reached": reached}
         seconds = time.monotonic() - self._started[result._host.name, task._uuid]
         ended = {"seconds": seconds, "changed": bool(result._result.get("changed"))}
-        with open(os.environ["BENCH_RESULTS"], "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({**line, **ended}) + "\n")
+        self._lines.append(json.dumps({**line, **ended}) + "\n")
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         self._write(result)
@@ -66,3 +66,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         self._write(result)
+
+    def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        with open(os.environ["BENCH_RESULTS"], "w", encoding="utf-8") as stream:
+            stream.writelines(self._lines)
