@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from ..integration.conftest import PYTHON, as_user, fill_module_tree
-from . import measure
+from . import hosts, measure
 from .context import Context
 from .growth_data import lengthen, multiply
 from .throwaway import PROGRAMS as VERSIONS, USER, Cluster, as_postgres, empty, free_port
@@ -211,7 +211,7 @@ def play_book(path: Path) -> None:
     """Run a playbook in check mode."""
     environment = {
         **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2]),
+        "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(hosts.BUILD / "collections")),
         "ANSIBLE_PIPELINING": "true",
         "LC_ALL": "C.UTF-8",
     }
