@@ -170,6 +170,12 @@ def read_directory(path: str, link_names: t.Collection[str] = ()) -> Directory:
     )
 
 
+def free_bytes(directory: str) -> int:
+    """What others than root may still write to the file system of a directory, which must be there."""
+    system = os.statvfs(directory)
+    return system.f_bavail * system.f_frsize
+
+
 def read_place(path: str, pattern: str = "*", measured: bool = True) -> Place:
     """A directory to write to, whether or not it is there. It is empty when nothing in it matches ``pattern``.
 
@@ -178,10 +184,9 @@ def read_place(path: str, pattern: str = "*", measured: bool = True) -> Place:
     ground = path
     while not os.path.exists(ground):
         ground = os.path.dirname(ground)
-    status, system = os.stat(ground), os.statvfs(ground)
+    status, free = os.stat(ground), free_bytes(ground)
     exists = ground == path
     writable = os.access(ground, os.W_OK | os.X_OK)
-    free = system.f_bavail * system.f_frsize
     if not exists or not os.access(ground, os.R_OK | os.X_OK) or not os.path.isdir(ground):
         return Place(path, exists, not exists, writable, status.st_dev, free)
     empty = not fnmatch.filter(os.listdir(path), pattern)

@@ -11,6 +11,7 @@ import typing as t
 from time import monotonic, sleep
 
 from ._cluster import ClusterError
+from ._directory import free_bytes
 from ._plan_text import human_size
 from ._progress import Progress
 from ._recovery import (
@@ -269,6 +270,5 @@ def _no_room(directory: str) -> str:
     """A sentence when not even a WAL segment fits any more, '' otherwise."""
     if not os.path.isdir(directory):
         return ""
-    system = os.statvfs(directory)
-    free = system.f_bavail * system.f_frsize
+    free = free_bytes(directory)
     return f" {directory} has {human_size(free)} free, less than a WAL segment." if free < _SEGMENT else ""

@@ -18,7 +18,7 @@ import typing as t
 from dataclasses import asdict, dataclass, replace
 
 from ._cli import PgBackRest
-from ._directory import MANIFEST, SIGNAL_FILES, clear_begun, read_directory
+from ._directory import MANIFEST, SIGNAL_FILES, clear_begun, free_bytes, read_directory
 from ._durable import copy_file, sync_directory
 from ._messages import PgBackRestError
 from ._plan import Plan, differences, same_path
@@ -237,8 +237,7 @@ def _room_left(message: str) -> str | None:
     found = re.search(r"unable to write '(/[^']*)/[^/']*'", message)
     if not found or not os.path.isdir(found.group(1)):
         return None
-    system = os.statvfs(found.group(1))
-    return f"{found.group(1)} has {human_size(system.f_bavail * system.f_frsize)} free."
+    return f"{found.group(1)} has {human_size(free_bytes(found.group(1)))} free."
 
 
 def state_left(plan: Plan, into: str, restored: bool) -> str:
