@@ -236,13 +236,6 @@ proof:
   sample:
     msg: "WAL reached every repository in 0.7 s: repository 1 now ends with 000000010000000000000005."
     duration: 0.7
-    repositories:
-      - repo_key: 1
-        archive_id: 15-1
-        wal_max_before: "000000010000000000000004"
-        wal_max_after: "000000010000000000000005"
-        advanced: true
-        full_backup: 20261122-205937F
     proven:
       - Configuration, repositories and cluster belong together.
       - A new WAL segment reached every repository.
