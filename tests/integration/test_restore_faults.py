@@ -418,6 +418,17 @@ def small_fixture(crashed: t.Any) -> t.Iterator[Path]:
         shutil.rmtree(copy)
 
 
+def leave_only_unarchived_wal(cluster: t.Any) -> None:
+    """Have a delta restore, which empties pg_wal first, gain less room there than it needs to hand the WAL back.
+
+    How many segments PostgreSQL keeps for later differs.
+    """
+    kept = unarchived(cluster)
+    for path in (cluster.pgdata / "pg_wal").iterdir():
+        if path.is_file() and path.name not in kept:
+            path.unlink()
+
+
 @pytest.mark.parametrize("mode", ["delta", "swap"])
 def test_a_full_disk_costs_nothing(
     crashed: t.Any, small: Path, run: Run, run_faulty: t.Any, tree_hash: Hash, mode: str
@@ -426,22 +437,23 @@ def test_a_full_disk_costs_nothing(
     params = {**crashed.restoring, mode: True}
     answer = json.loads(run_faulty(params, ("_rescue", "copy_file", 2), room).stdout.splitlines()[-1])
     assert "The restore stopped before it touched anything: 3 WAL files" in answer["msg"], answer
-    assert "No space left on device" in answer["msg"]
+    assert "No space left on device" in answer["msg"], answer
     assert tree_hash(crashed.pgdata) == before
     assert len(rescued(crashed)) == 1
     assert not list((small / "pgdata.restore").rglob("*.tmp"))
     room.unlink()
     if mode == "delta":
+        leave_only_unarchived_wal(crashed)
         for oid in ("1", "4", "5"):
             shutil.rmtree(crashed.pgdata / "base" / oid)
     answer = json.loads(run_faulty(params, ("_restore", "_restore", 1), room).stdout.splitlines()[-1])
     # pgBackRest hides the reason when a part of the data still fitted; the module then says what is free.
     assert "No space left on device" in answer["msg"] or re.search(r"/\S+ has 0 B free\.", answer["msg"]), answer
     left = {
-        "delta": ("holds half a restore now", "is restored, but not complete: do not start it yet"),
-        "swap": (f"{crashed.pgdata} is as it was and can be started",),
+        "delta": "is restored, but not complete: do not start it yet",
+        "swap": f"{crashed.pgdata} is as it was and can be started",
     }
-    assert any(text in answer["msg"] for text in left[mode]), answer
+    assert left[mode] in answer["msg"], answer
     if mode == "swap":
         assert tree_hash(crashed.pgdata) == before
     room.unlink()
